@@ -20,15 +20,15 @@ pytestmark = pytest.mark.skipif(MAKE is None, reason="make is missing (Debian: a
 
 @pytest.fixture
 def make(tmp_path):
-    """`make TARGET PYTHON=…` in a fresh folder."""
+    """Returns a function that runs `make TARGET PYTHON=…` in a new folder."""
     (tmp_path / "tests").mkdir()
     (tmp_path / ".venv").mkdir()
     for name in ("Makefile", "pyproject.toml", "tests/requirements.lock"):
         shutil.copy(ROOT / name, tmp_path / name)
 
-    def run(target, python, *arguments, **locale):
+    def run_make(target, python, *arguments, **locale):
         command = [str(MAKE), *arguments, target, f"PYTHON={python}"]
-        # `make test ARGS=…` runs this test, too: what it hands down must not speak here.
+        # `make test ARGS=…` runs this test, too: its variables must not have an effect here.
         env = {
             name: value
             for name, value in os.environ.items()
@@ -37,11 +37,11 @@ def make(tmp_path):
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout.splitlines()
 
-    return run
+    return run_make
 
 
-def python_that(tmp_path, case):
-    """A python3 that is like ours but for one thing."""
+def python_stub(tmp_path, case):
+    """Writes a python3 that behaves like ours except in these cases of its arguments."""
     path = tmp_path / "python3"
     path.write_text(f'#!/bin/sh\ncase "$*" in\n{case}\nesac\nexec {sys.executable} "$@"\n')
     path.chmod(0o755)
@@ -56,21 +56,21 @@ def test_without_python_one_line_says_how_to_get_it(make, target):
 
 
 def test_without_venv_one_line_says_how_to_get_it(make, tmp_path):
-    code, lines = make("demo", python_that(tmp_path, "*ensurepip*) exit 1;;"))
+    code, lines = make("demo", python_stub(tmp_path, "*ensurepip*) exit 1;;"))
     assert code != 0
     assert lines == ["python3-venv is missing: apt-get install python3-venv (and then again: make demo)"]
 
 
 def test_the_command_to_be_repeated_keeps_its_arguments(make, tmp_path):
     code, (line,) = make(
-        "demo", python_that(tmp_path, "*ensurepip*) exit 1;;"), "ARGS=--backend ilink --language zh"
+        "demo", python_stub(tmp_path, "*ensurepip*) exit 1;;"), "ARGS=--backend ilink --language zh"
     )
     assert code != 0
     assert line.endswith("(and then again: make demo ARGS='--backend ilink --language zh')")
 
 
 def test_with_an_old_python_one_line_says_which_is_needed(make, tmp_path):
-    code, lines = make("test", python_that(tmp_path, "*version_info*) exit 1;;"))
+    code, lines = make("test", python_stub(tmp_path, "*version_info*) exit 1;;"))
     assert code != 0
     (line,) = lines
     assert line.startswith("Python 3.11 or newer is needed, ")
@@ -82,7 +82,7 @@ IN_ENGLISH = "building .venv with Python {version} (once, one to three minutes)"
 
 
 @pytest.mark.parametrize(
-    ("locale", "told"),
+    ("locale", "expected"),
     [
         ({"LANG": "zh_CN.UTF-8"}, IN_CHINESE),
         ({"LANG": "en_US.UTF-8", "LC_ALL": "zh_CN.UTF-8"}, IN_CHINESE),
@@ -90,21 +90,23 @@ IN_ENGLISH = "building .venv with Python {version} (once, one to three minutes)"
         ({}, IN_ENGLISH),
     ],
 )
-def test_how_long_it_takes_is_said_in_the_language_of_the_terminal(make, tmp_path, locale, told):
-    code, (line, *_) = make("demo", python_that(tmp_path, "*--clear*) exit 1;;"), **locale)
+def test_the_duration_of_the_installation_is_printed_in_the_language_of_the_terminal(
+    make, tmp_path, locale, expected
+):
+    code, (line, *_) = make("demo", python_stub(tmp_path, "*--clear*) exit 1;;"), **locale)
     assert code != 0
-    assert line == told.format(version=platform.python_version())
+    assert line == expected.format(version=platform.python_version())
 
 
-def test_what_is_missing_is_said_in_chinese_with_the_same_command(make, tmp_path):
+def test_a_missing_program_is_named_in_chinese_with_the_same_command(make, tmp_path):
     chinese = {"LANG": "zh_CN.UTF-8"}
     assert make("demo", "/nowhere/python3", **chinese)[1] == [
         "缺少 python3：apt-get install python3 python3-venv"
     ]
-    assert make("demo", python_that(tmp_path, "*ensurepip*) exit 1;;"), "ARGS=--once", **chinese)[1] == [
+    assert make("demo", python_stub(tmp_path, "*ensurepip*) exit 1;;"), "ARGS=--once", **chinese)[1] == [
         "缺少 python3-venv：apt-get install python3-venv（然后再执行：make demo ARGS='--once'）"
     ]
-    (line,) = make("demo", python_that(tmp_path, "*version_info*) exit 1;;"), **chinese)[1]
+    (line,) = make("demo", python_stub(tmp_path, "*version_info*) exit 1;;"), **chinese)[1]
     assert line.startswith("需要 Python 3.11 或更新版本，")
     assert line.endswith(f" Python {platform.python_version()}: make PYTHON=python3.11 demo")
 
@@ -116,13 +118,13 @@ def test_a_bare_make_lists_what_there_is(make):
 
 
 def pytest_commands(make, *arguments):
-    """Each pytest that a `make` would start: its words."""
+    """Returns the arguments of each pytest command that `make` would run."""
     code, lines = make(arguments[0], sys.executable, "-n", "-o", ".venv/ready", *arguments[1:])
     assert code == 0
     return [shlex.split(line) for line in lines if "-m pytest" in line]
 
 
-def test_the_tests_that_take_long_have_words_of_their_own_and_a_check_does_all(make):
+def test_slow_tests_have_targets_of_their_own_and_check_runs_all(make):
     (everyday,), (robustness,) = pytest_commands(make, "test"), pytest_commands(make, "test-robustness")
     (commands,) = pytest_commands(make, "test-commands")
     (external,), (node_red,) = pytest_commands(make, "test-external"), pytest_commands(make, "test-node-red")
@@ -135,7 +137,7 @@ def test_the_tests_that_take_long_have_words_of_their_own_and_a_check_does_all(m
     assert pytest_commands(make, "check") == [everyday, commands, robustness, external, node_red]
 
 
-def test_who_names_tests_gets_all_of_them(make):
+def test_named_tests_are_all_run(make):
     (command,) = pytest_commands(make, "test", "TESTS=tests/chaos")
     assert "tests/chaos" in command
     assert [word for word in command[3:] if word.startswith(("--ignore", "-m"))] == []

@@ -1,4 +1,4 @@
-"""Pictures, videos and files from MQTT to WeChat on the whole bridge: every way in, and everything that is refused."""
+"""Pictures, videos and files from MQTT to WeChat on the whole bridge: every way to give them, and every refusal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MEGABYTE = 1 << 20
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
-    """A home whose bridge may send what is below `<folder>/open`, and fetch from 127.0.0.1 but not localhost."""
+    """Yields a home whose bridge may send files below `<folder>/open`, and fetch from 127.0.0.1 but not localhost."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "open").mkdir()
     (folder / "closed").mkdir()
@@ -40,23 +40,25 @@ async def shared_home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFac
         yield home
 
 
-def encoded(data: bytes) -> str:
+def base64_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def held(home: Home) -> set[Path]:
-    """Every file that holds bytes."""
-    return {one for one in (home.bridge.store / "media").rglob("*") if one.is_file()}
+def stored_files(home: Home) -> set[Path]:
+    """Returns all media files in the store."""
+    return {path for path in (home.bridge.store / "media").rglob("*") if path.is_file()}
 
 
-async def arrived(home: Home, result: dict[str, Any]) -> dict[str, Any]:
-    """What WeChat took with the message id of a result."""
+async def sent_message_of(home: Home, result: dict[str, Any]) -> dict[str, Any]:
+    """Returns what WeChat got with the message id of a result."""
     assert (result["status"], result["code"]) == ("sent", "ok"), result
-    (line,) = [one for one in await home.control.get("sent") if one["msg_id"] == result["message_id"]]
+    (line,) = [
+        message for message in await home.control.get("sent") if message["msg_id"] == result["message_id"]
+    ]
     return dict(line)
 
 
-def facts(line: dict[str, Any]) -> tuple[str, str, str, str]:
+def recipient_and_media(line: dict[str, Any]) -> tuple[str, str, str, str]:
     return line["to"], line["kind"], line["media"]["name"], line["sha256"]
 
 
@@ -64,7 +66,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def put(home: Home, name: str, data: bytes) -> str:
+def write_file(home: Home, name: str, data: bytes) -> str:
     file = home.folder / "open" / name
     file.write_bytes(data)
     return str(file)
@@ -88,56 +90,56 @@ def put(home: Home, name: str, data: bytes) -> str:
 @pytest.mark.parametrize(
     ("user", "to"), [("wife", "wife"), ("family", "family"), ("filehelper", "filehelper")]
 )
-async def test_bytes_arrive_as_what_they_are(shared_home, user, to, sub, data, kind, name):
-    line = await arrived(shared_home, await shared_home.send_command(f"{user}/{sub}", data))
-    assert facts(line) == (to, kind, name, sha256(data))
+async def test_files_arrive_as_the_kind_that_their_bytes_are(shared_home, user, to, sub, data, kind, name):
+    line = await sent_message_of(shared_home, await shared_home.send_command(f"{user}/{sub}", data))
+    assert recipient_and_media(line) == (to, kind, name, sha256(data))
 
 
 @pytest.mark.parametrize(
     ("kind", "data", "sent_as"),
     [("image", PNG, "image"), ("image", GIF, "sticker"), ("video", MP4, "video"), ("file", PDF, "file")],
 )
-@pytest.mark.parametrize("way", ["path", "url", "data", "request"])
-async def test_a_command_says_where_the_bytes_are(shared_home, way, kind, data, sent_as):
-    data += way.encode()  # else WeChat would know them, with their first name
-    command: dict[str, Any] = {"kind": kind, "id": f"{way}-{kind}-{sent_as}"}
-    if way == "url":
-        async with server(ok(data)) as house:
-            line = await arrived(
+@pytest.mark.parametrize("source", ["path", "url", "data", "request"])
+async def test_a_command_says_where_the_bytes_are(shared_home, source, kind, data, sent_as):
+    data += source.encode()  # other bytes: WeChat would send known ones under their first name
+    command: dict[str, Any] = {"kind": kind, "id": f"{source}-{kind}-{sent_as}"}
+    if source == "url":
+        async with server(ok(data)) as file_server:
+            line = await sent_message_of(
                 shared_home,
-                await shared_home.send_command("wife", {**command, "url": f"{house.url}/a%20b.x"}),
+                await shared_home.send_command("wife", {**command, "url": f"{file_server.url}/a%20b.x"}),
             )
-        assert facts(line) == ("wife", sent_as, line["media"]["name"], sha256(data))
+        assert recipient_and_media(line) == ("wife", sent_as, line["media"]["name"], sha256(data))
         assert line["media"]["name"].startswith("a b.x")
-    elif way == "path":
-        line = await arrived(
+    elif source == "path":
+        line = await sent_message_of(
             shared_home,
-            await shared_home.send_command("wife", {**command, "path": put(shared_home, "x y", data)}),
+            await shared_home.send_command("wife", {**command, "path": write_file(shared_home, "x y", data)}),
         )
         assert line["media"]["name"].startswith("x y.")
-    elif way == "data":
-        text = "\n".join(encoded(data)[at : at + 76] for at in range(0, len(encoded(data)), 76))
-        line = await arrived(
+    elif source == "data":
+        text = "\n".join(base64_of(data)[at : at + 76] for at in range(0, len(base64_of(data)), 76))
+        line = await sent_message_of(
             shared_home, await shared_home.send_command("wife", {**command, "data": text, "name": "名 1"})
         )
         assert line["media"]["name"].startswith("名 1.")
     else:
         answer = await shared_home.send_request(
-            "send", {**command, "user": "wife", "data": encoded(data), "transaction": 7}
+            "send", {**command, "user": "wife", "data": base64_of(data), "transaction": 7}
         )
         assert (answer["status"], answer["transaction"]) == ("ok", 7)
-        line = await arrived(shared_home, answer["data"])
+        line = await sent_message_of(shared_home, answer["data"])
     assert (line["kind"], line["sha256"]) == (sent_as, sha256(data))
 
 
 async def test_a_caption_is_a_text_right_before_its_picture(shared_home):
-    command = {"kind": "image", "data": encoded(PNG + b"caption"), "text": "who is it", "id": "caption"}
+    command = {"kind": "image", "data": base64_of(PNG + b"caption"), "text": "who is it", "id": "caption"}
     result = await shared_home.send_command("wife", command)
-    picture = await arrived(shared_home, result)
+    picture = await sent_message_of(shared_home, result)
     assert (picture["kind"], result["parts"], result["parts_sent"]) == ("image", 2, 2)
     sent = [line for line in await shared_home.control.get("sent") if line["to"] == "wife"]
-    place = [line["msg_id"] for line in sent].index(picture["msg_id"])
-    assert (sent[place - 1]["kind"], sent[place - 1]["text"]) == ("text", "who is it")
+    index = [line["msg_id"] for line in sent].index(picture["msg_id"])
+    assert (sent[index - 1]["kind"], sent[index - 1]["text"]) == ("text", "who is it")
 
 
 async def test_ten_megabytes_and_the_text_behind_them_arrive_in_order(shared_home):
@@ -145,54 +147,64 @@ async def test_ten_megabytes_and_the_text_behind_them_arrive_in_order(shared_hom
     await shared_home.publish("wx/out/wife/file/large.bin", data)
     await shared_home.publish("wx/out/wife", {"text": "behind the large one", "id": "behind"})
     await shared_home.body("wx/result/wife", id="behind", status="sent")
-    lines = [one for one in await shared_home.control.get("sent") if one["to"] == "wife"][-2:]
-    assert [one["text"] for one in lines] == ["large.bin", "behind the large one"]
+    lines = [message for message in await shared_home.control.get("sent") if message["to"] == "wife"][-2:]
+    assert [message["text"] for message in lines] == ["large.bin", "behind the large one"]
     assert lines[0]["sha256"] == sha256(data)
 
 
-async def test_texts_to_others_pass_a_long_upload(shared_home):
+async def test_texts_to_other_chats_are_sent_during_a_long_upload(shared_home):
     uploads = (await shared_home.control.get("state"))["calls"].get("webwxuploadmedia", 0)
     await shared_home.control.post("fault", endpoint="webwxuploadmedia", kind="hold")
-    data = encoded(PDF + b"long")  # bytes that this login has not uploaded yet
+    data = base64_of(PDF + b"long")  # bytes that this login has not uploaded yet
     await shared_home.publish("wx/out/wife", {"kind": "file", "data": data, "id": "long"})
     await shared_home.control.wait(f"calls:webwxuploadmedia:{uploads + 1}")
     await shared_home.send_command("family", "quick")
-    assert [one for one in shared_home.subscriber.on("wx/result/wife") if one.body["id"] == "long"] == []
+    assert [
+        message for message in shared_home.subscriber.on("wx/result/wife") if message.body["id"] == "long"
+    ] == []
     await shared_home.control.post("fault/clear")
     assert (await shared_home.body("wx/result/wife", id="long"))["status"] == "sent"
 
 
 async def test_the_same_id_and_bytes_are_sent_once_and_other_bytes_are_refused(shared_home):
-    command = {"kind": "image", "data": encoded(PNG), "id": "once"}
+    command = {"kind": "image", "data": base64_of(PNG), "id": "once"}
     first = await shared_home.send_command("wife", command)
     assert await shared_home.send_command("wife", {**command, "ttl": 5}) == first
-    files = held(shared_home)
-    other = await shared_home.send_command("wife", {**command, "data": encoded(JPEG[:-1] + b"x")})
+    files = stored_files(shared_home)
+    other = await shared_home.send_command("wife", {**command, "data": base64_of(JPEG[:-1] + b"x")})
     assert (other["status"], other["code"]) == ("rejected", "id_reused")
     assert (
-        len([one for one in await shared_home.control.get("sent") if one["msg_id"] == first["message_id"]])
+        len(
+            [
+                message
+                for message in await shared_home.control.get("sent")
+                if message["msg_id"] == first["message_id"]
+            ]
+        )
         == 1
     )
-    await gone(shared_home, files)
+    await wait_until_removed(shared_home, files)
 
 
-async def gone(home: Home, before: set[Path]) -> None:
-    """Wait until nothing is there that was not there before."""
+async def wait_until_removed(home: Home, before: set[Path]) -> None:
+    """Waits until every media file is removed that was not there before."""
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        while held(home) - before:  # noqa: ASYNC110 - nobody tells when a file goes
+        while stored_files(home) - before:  # noqa: ASYNC110 - nobody tells when a file goes
             await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("sub", ["image", "video", "file/a.pdf"])
-async def test_what_the_bridge_sent_does_not_come_back_as_a_message(shared_home, sub):
+async def test_a_sent_file_does_not_come_back_as_a_message(shared_home, sub):
     data = {"image": PNG, "video": MP4, "file/a.pdf": PDF}[sub]
     since = shared_home.subscriber.count
-    await arrived(shared_home, await shared_home.send_command(f"filehelper/{sub}", data))
+    await sent_message_of(shared_home, await shared_home.send_command(f"filehelper/{sub}", data))
     mark = f"mark {since}"
     await shared_home.control.say("me", mark, to="filehelper")
     await shared_home.body("wx/in/filehelper", text=mark, since=since)
     received = [
-        one.body["text"] for one in shared_home.subscriber.received[since:] if one.topic == "wx/in/filehelper"
+        message.body["text"]
+        for message in shared_home.subscriber.received[since:]
+        if message.topic == "wx/in/filehelper"
     ]
     assert received == [mark]
 
@@ -201,7 +213,7 @@ SENDS = {"image": "webwxsendmsgimg", "video": "webwxsendvideomsg", "file/a.pdf":
 
 
 @pytest.mark.parametrize("sub", SENDS)
-async def test_nor_does_what_was_never_answered(shared_home, sub):
+async def test_a_sent_file_whose_answer_was_lost_does_not_come_back_as_a_message(shared_home, sub):
     data = {"image": PNG, "video": MP4, "file/a.pdf": PDF}[sub]
     since = shared_home.subscriber.count
     await shared_home.control.post("fault", endpoint=SENDS[sub], kind="drop_answer")
@@ -211,13 +223,15 @@ async def test_nor_does_what_was_never_answered(shared_home, sub):
     await shared_home.control.say("me", mark, to="filehelper")
     await shared_home.body("wx/in/filehelper", text=mark, since=since)
     received = [
-        one.body["text"] for one in shared_home.subscriber.received[since:] if one.topic == "wx/in/filehelper"
+        message.body["text"]
+        for message in shared_home.subscriber.received[since:]
+        if message.topic == "wx/in/filehelper"
     ]
     assert received == [mark]
 
 
 async def test_a_picture_that_the_owner_sends_from_the_phone_is_a_message(shared_home):
-    await arrived(shared_home, await shared_home.send_command("filehelper/image", PNG))
+    await sent_message_of(shared_home, await shared_home.send_command("filehelper/image", PNG))
     since = shared_home.subscriber.count
     (message_id,) = await shared_home.control.say("me", to="filehelper", kind="image")
     received = await shared_home.body("wx/in/filehelper", id=message_id, since=since)
@@ -228,9 +242,9 @@ async def test_a_picture_that_the_owner_sends_from_the_phone_is_a_message(shared
 
 
 async def test_a_message_is_withdrawn_by_command_and_by_request(shared_home):
-    for way in ("command", "request"):
-        sent = await shared_home.send_command("wife", f"oops {way}")
-        if way == "command":
+    for source in ("command", "request"):
+        sent = await shared_home.send_command("wife", f"oops {source}")
+        if source == "command":
             result = await shared_home.send_command(
                 "wife", {"kind": "recall", "message_id": sent["message_id"], "id": "r1"}
             )
@@ -252,7 +266,7 @@ async def test_a_picture_can_be_withdrawn_too(shared_home):
     assert result["status"] == "sent"
 
 
-async def test_what_wechat_does_not_withdraw_any_more_is_failed(shared_home):
+async def test_a_message_that_wechat_does_not_withdraw_any_more_is_failed(shared_home):
     await shared_home.control.post("settings", recall_within=0.0)
     sent = await shared_home.send_command("wife", "too late to take back")
     result = await shared_home.send_command(
@@ -265,12 +279,16 @@ async def test_what_wechat_does_not_withdraw_any_more_is_failed(shared_home):
 async def test_members_of_a_group_are_mentioned(shared_home):
     result = await shared_home.send_command("family", {"text": "dinner", "mention": ["wife"], "id": "m1"})
     assert result["status"] == "sent"
-    (line,) = [one for one in await shared_home.control.get("sent") if one["msg_id"] == result["message_id"]]
+    (line,) = [
+        message
+        for message in await shared_home.control.get("sent")
+        if message["msg_id"] == result["message_id"]
+    ]
     assert line["text"].startswith("@")
     assert line["text"].endswith("\u2005dinner")
 
 
-# what is refused: code and cure, nothing sent, nothing left on disk
+# refusals: each has a code and a cure, sends nothing and leaves no file
 
 NAMES = [
     "a/b.png",
@@ -285,7 +303,12 @@ NAMES = [
 
 BAD: list[tuple[str, str, Any, str]] = [
     *[
-        (f"name {name[:12]!r}", "wife", {"kind": "image", "data": encoded(PNG), "name": name}, "bad_command")
+        (
+            f"name {name[:12]!r}",
+            "wife",
+            {"kind": "image", "data": base64_of(PNG), "name": name},
+            "bad_command",
+        )
         for name in NAMES
     ],
     ("name by topic", "wife/file/..", PNG, "bad_command"),
@@ -296,7 +319,7 @@ BAD: list[tuple[str, str, Any, str]] = [
     ("empty file", "wife/file/a", b"", "empty"),
     ("empty base64", "wife", {"kind": "image", "data": ""}, "empty"),
     ("blank base64", "wife", {"kind": "image", "data": " \n "}, "empty"),
-    ("truncated base64", "wife", {"kind": "image", "data": encoded(PNG)[:-3]}, "bad_command"),
+    ("truncated base64", "wife", {"kind": "image", "data": base64_of(PNG)[:-3]}, "bad_command"),
     ("garbage as base64", "wife", {"kind": "file", "data": "no base64!"}, "bad_command"),
     ("base64 behind its end", "wife", {"kind": "file", "data": "AA==AA=="}, "bad_command"),
     ("a picture that is none", "wife/image", b"this is no picture", "bad_file"),
@@ -307,7 +330,7 @@ BAD: list[tuple[str, str, Any, str]] = [
     ("20 MB as a picture", "wife/image", PNG + bytes(20 * MEGABYTE), "too_large"),
     ("5 MB as a sticker", "wife/image", GIF + bytes(5 * MEGABYTE), "too_large"),
     ("a caption without its kind", "wife", {"text": "look", "path": "/x"}, "bad_command"),
-    ("two ways at once", "wife", {"kind": "image", "data": encoded(PNG), "path": "/x"}, "bad_command"),
+    ("two ways at once", "wife", {"kind": "image", "data": base64_of(PNG), "path": "/x"}, "bad_command"),
     ("no way at all", "wife", {"kind": "file", "name": "a"}, "bad_command"),
     ("nobody", "nobody/image", PNG, "unknown_user"),
     ("path outside", "wife", {"kind": "file", "path": "/etc/passwd"}, "not_allowed"),
@@ -367,8 +390,8 @@ BAD: list[tuple[str, str, Any, str]] = [
 ]
 
 
-async def misbehaves(head: bytes, writer: asyncio.StreamWriter) -> None:
-    """A server of everything that a server should not do."""
+async def serve_wrong_answers(head: bytes, writer: asyncio.StreamWriter) -> None:
+    """Answers each path in another way that is wrong for a file."""
     path = head.split(b" ")[1].decode()
     port = writer.get_extra_info("sockname")[1]
     scripts = {
@@ -393,8 +416,8 @@ async def misbehaves(head: bytes, writer: asyncio.StreamWriter) -> None:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bad_house(shared_home: Home) -> AsyncIterator[tuple[Server, dict[str, str]]]:
-    """The server, and what fills the gaps in the table."""
+async def bad_server(shared_home: Home) -> AsyncIterator[tuple[Server, dict[str, str]]]:
+    """Yields the server, and the values for the placeholders in `BAD`."""
     opened, closed = shared_home.folder / "open", shared_home.folder / "closed"
     (closed / "secret").write_bytes(b"secret")
     (opened / "link").symlink_to(closed / "secret")
@@ -405,29 +428,38 @@ async def bad_house(shared_home: Home) -> AsyncIterator[tuple[Server, dict[str, 
     os.mknod(opened / "socket", 0o140600)
     with (opened / "huge").open("wb") as huge:
         huge.truncate(300 * 1000**2)
-    (theirs,) = await shared_home.control.say("wife", "mine")
-    ours = (await shared_home.send_command("wife", "ours"))["message_id"]
-    async with server(misbehaves) as house:
-        port = house.url.rpartition(":")[2]
-        yield house, {"open": str(opened), "port": port, "url": house.url, "theirs": theirs, "ours": ours}
+    (received_id,) = await shared_home.control.say("wife", "mine")
+    sent_id = (await shared_home.send_command("wife", "ours"))["message_id"]
+    async with server(serve_wrong_answers) as file_server:
+        port = file_server.url.rpartition(":")[2]
+        yield (
+            file_server,
+            {
+                "open": str(opened),
+                "port": port,
+                "url": file_server.url,
+                "theirs": received_id,
+                "ours": sent_id,
+            },
+        )
 
 
-def filled(payload: Any, gaps: dict[str, str]) -> Any:
+def fill_in(payload: Any, values: dict[str, str]) -> Any:
     if not isinstance(payload, dict):
         return payload
     text = json.dumps(payload)
-    for name, value in gaps.items():
+    for name, value in values.items():
         text = text.replace(f"{{{name}}}", value)
     return json.loads(text)
 
 
 @pytest.mark.parametrize(("to", "payload", "code"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
 async def test_bad_input_gets_one_result_with_code_and_cure_and_nothing_is_sent_or_kept(
-    shared_home, bad_house, to, payload, code
+    shared_home, bad_server, to, payload, code
 ):
-    _, gaps = bad_house
-    sent, files = len(await shared_home.control.get("sent")), held(shared_home)
-    payload = filled(payload, gaps)
+    _, values = bad_server
+    sent, files = len(await shared_home.control.get("sent")), stored_files(shared_home)
+    payload = fill_in(payload, values)
     if isinstance(payload, dict):
         payload["id"] = hashlib.sha256(json.dumps([to, payload]).encode()).hexdigest()[:16]
     since = shared_home.subscriber.count
@@ -441,14 +473,21 @@ async def test_bad_input_gets_one_result_with_code_and_cure_and_nothing_is_sent_
     ]
     assert "secret" not in result["message"].replace("closed/secret", "").replace("linked/secret", "")
     assert len(await shared_home.control.get("sent")) == sent
-    await gone(shared_home, files)
+    await wait_until_removed(shared_home, files)
     assert (
-        len([one for one in shared_home.subscriber.received[since:] if one.topic == f"wx/result/{user}"]) == 1
+        len(
+            [
+                message
+                for message in shared_home.subscriber.received[since:]
+                if message.topic == f"wx/result/{user}"
+            ]
+        )
+        == 1
     )
 
 
-async def test_the_bridge_goes_on_as_if_nothing_had_been(shared_home):
-    line = await arrived(shared_home, await shared_home.send_command("wife/image", JPEG))
+async def test_the_bridge_sends_on_after_all_bad_input(shared_home):
+    line = await sent_message_of(shared_home, await shared_home.send_command("wife/image", JPEG))
     assert line["sha256"] == sha256(JPEG)
 
 
@@ -458,18 +497,20 @@ async def test_without_a_folder_or_host_nothing_of_this_machine_is_sent_and_a_re
     with_media = shared_home.settings({"media": {}, "receive": {"own": True}})
     shared_home.bridge.configure(with_media)
     assert (await shared_home.send_request("reload"))["status"] == "ok"
-    path = put(shared_home, "picture.png", PNG)
-    async with server(ok(PNG)) as house:
-        for number, way in enumerate(({"path": path}, {"url": f"{house.url}/x.png"})):
-            refused = await shared_home.send_command("wife", {"kind": "image", "id": f"none-{number}", **way})
+    path = write_file(shared_home, "picture.png", PNG)
+    async with server(ok(PNG)) as file_server:
+        for number, source in enumerate(({"path": path}, {"url": f"{file_server.url}/x.png"})):
+            refused = await shared_home.send_command(
+                "wife", {"kind": "image", "id": f"none-{number}", **source}
+            )
             assert (refused["status"], refused["code"]) == ("rejected", "not_allowed")
-        assert house.requests == []
+        assert file_server.requests == []
         media = {"send_from": [str(shared_home.folder / "open")], "allow_hosts": ["127.0.0.1"]}
         shared_home.bridge.configure(shared_home.settings({"media": media, "receive": {"own": True}}))
         answer = await shared_home.send_request("reload")
         assert {"accounts.home.media.send_from", "accounts.home.media.allow_hosts"} <= set(
             answer["data"]["applied"]
         )
-        for number, way in enumerate(({"path": path}, {"url": f"{house.url}/x.png"})):
-            sent = await shared_home.send_command("wife", {"kind": "image", "id": f"some-{number}", **way})
+        for number, source in enumerate(({"path": path}, {"url": f"{file_server.url}/x.png"})):
+            sent = await shared_home.send_command("wife", {"kind": "image", "id": f"some-{number}", **source})
             assert sent["status"] == "sent"

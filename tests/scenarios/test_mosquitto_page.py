@@ -1,4 +1,6 @@
-"""deploy/mosquitto/README.md: its commands are run, on a real mosquitto, and the bridge connects through what they make."""
+"""deploy/mosquitto/README.md: its commands are run, on a real mosquitto, and the bridge connects through what
+they make.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "deploy" / "mosquitto" / "README.md"
 USERS = ("bridge", "homeassistant", "node-red", "reader", "device")
 
-# As Debian 12 and 13 have it.
+# The mosquitto.conf of Debian 12 and 13.
 DEBIAN = "persistence true\npersistence_location {folder}/\nlog_dest stderr\ninclude_dir {folder}/etc/mosquitto/conf.d\n"
 
 STUBS = {
@@ -39,7 +41,7 @@ STUBS = {
 
 
 class Machine:
-    """A machine with Debian's mosquitto, on which blocks of the page are run. `name` is what it is called."""
+    """A machine with Debian's mosquitto, on which blocks of the page are run; `name` is its host name."""
 
     name = "localhost"
 
@@ -86,7 +88,7 @@ class Machine:
         return asked.read_text().splitlines() if asked.exists() else []
 
     def _use_own_paths(self) -> None:
-        """The files that were installed name the usual places and ports."""
+        """Replaces the default paths and ports in the files that were installed."""
         for file in (self.folder / "etc" / "mosquitto" / "conf.d").iterdir():
             text = file.read_text().replace(" /etc/mosquitto/", f" {self.folder}/etc/mosquitto/")
             for usual, own in self.ports.items():
@@ -98,23 +100,23 @@ class Machine:
         return self.folder / "etc" / "mosquitto" / "tls"
 
     def certificate(self) -> str:
-        """The certificate that the broker shows, as PEM, after its authority was checked."""
+        """Returns the certificate that the broker sends, as PEM, after checking its authority."""
         context = ssl.create_default_context(cafile=self.tls / "ca.crt")
         context.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does by itself
         with (
             socket.create_connection((self.name, int(self.ports["8883"]))) as plain,
             context.wrap_socket(plain, server_hostname=self.name) as secured,
         ):
-            shown = secured.getpeercert(binary_form=True)
-        assert shown is not None
-        return ssl.DER_cert_to_PEM_cert(shown)
+            received_certificate = secured.getpeercert(binary_form=True)
+        assert received_certificate is not None
+        return ssl.DER_cert_to_PEM_cert(received_certificate)
 
 
 def block(beginning: str, number: int = 0) -> str:
-    """The block of shell of the page that begins so."""
-    return [one.text for one in blocks(PAGE) if one.language == "sh" and one.text.startswith(beginning)][
-        number
-    ]
+    """Returns the shell block number `number` of the page that begins so."""
+    return [
+        block.text for block in blocks(PAGE) if block.language == "sh" and block.text.startswith(beginning)
+    ][number]
 
 
 INSTALLATION, TLS = "apt-get install", "install -d -m 750"
@@ -123,7 +125,7 @@ CLOSING, RENEWAL, NEW_PASSWORD = "sed -i", "(cd /etc/mosquitto/tls", "mosquitto_
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    """As after the first two blocks of the page, running."""
+    """Yields a machine on which the first two blocks of the page were run, with the broker running."""
     made = Machine(tmp_path)
     assert made.run(block(INSTALLATION)) == ["restart mosquitto"]
     assert made.run(block(TLS)) == ["restart mosquitto"]
@@ -135,10 +137,10 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 def test_the_blocks_of_the_page_are_those_that_are_run_here_and_the_chinese_page_has_the_same():
-    shell = [one.text for one in blocks(PAGE) if one.language == "sh"]
+    shell = [block.text for block in blocks(PAGE) if block.language == "sh"]
     beginnings = (INSTALLATION, TLS, CLOSING, RENEWAL, NEW_PASSWORD)
     assert [text for text in shell if not text.startswith(beginnings)] == []
-    chinese = [one.text for one in blocks(PAGE.with_name("README.zh.md")) if one.language == "sh"]
+    chinese = [block.text for block in blocks(PAGE.with_name("README.zh.md")) if block.language == "sh"]
     assert chinese == shell
 
 
@@ -148,11 +150,11 @@ def test_the_key_of_the_authority_is_for_root_alone_and_that_of_the_broker_for_m
 
 
 def bridge_settings(home: Home, machine: Machine, password: str) -> dict[str, object]:
-    """The block of the page for the bridge, with the places and the port of the test."""
+    """Returns the settings of the page for the bridge, with the paths and the port of the test."""
     password_file = home.folder / "mqtt.password"
     password_file.write_text(password + "\n")
     password_file.chmod(0o600)
-    [text] = [one.text for one in blocks(PAGE) if "mqtts://" in one.text]
+    [text] = [block.text for block in blocks(PAGE) if "mqtts://" in block.text]
     for usual, own in {
         "broker.lan:8883": f"{machine.name}:{machine.ports['8883']}",
         "/etc/wx2mqtt/mqtt.password": str(password_file),
@@ -164,8 +166,8 @@ def bridge_settings(home: Home, machine: Machine, password: str) -> dict[str, ob
     return settings
 
 
-async def checked(home: Home) -> str:
-    """What `wx2mqtt check --connect` says about the broker."""
+async def check_broker(home: Home) -> str:
+    """Returns what `wx2mqtt check --connect` says about the broker."""
     done = await home.in_thread(
         subprocess.run,
         [sys.executable, "-m", "wx2mqtt", "check", "--connect", "-c", str(home.bridge.config)],
@@ -181,11 +183,11 @@ async def test_the_bridge_connects_by_tls_and_the_port_without_it_can_be_closed(
 ):
     async with at_home(tmp_path / "home") as home:
         home.bridge.configure({**home.settings(), **bridge_settings(home, machine, "secret of bridge")})
-        said = await checked(home)
+        broker_findings = await check_broker(home)
         at = f"{machine.name}:{machine.ports['8883']}"
-        assert f"certificate: names {at}: issued for {machine.name}" in said
-        assert f"certificate: authority {at}: is trusted" in said
-        assert "nothing failed" in said
+        assert f"certificate: names {at}: issued for {machine.name}" in broker_findings
+        assert f"certificate: authority {at}: is trusted" in broker_findings
+        assert "nothing failed" in broker_findings
         assert machine.run(block(CLOSING)) == ["restart mosquitto"]
         machine.broker.restart()
         await home.control.post("settings", autoscan=True)

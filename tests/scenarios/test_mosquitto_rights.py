@@ -1,4 +1,4 @@
-"""The shipped broker configuration on a real mosquitto: what each may and may not do, by doing it."""
+"""The shipped broker configuration on a real mosquitto: what each user may publish and hear, by doing it."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 USERS = ("bridge", "homeassistant", "node-red", "reader", "device")
 NOT_AUTHORIZED = 135
 DISCOVERY = "homeassistant/device/wx2mqtt_home/config"
-OF_HOUSE = "home/doorbell"
+HOUSE_TOPIC = "home/doorbell"
 
 REQUESTS = {"login", "logout", "contacts", "history", "send", "recall", "media", "mark_read", "health"}
 """What an automation may ask for; the others change whom the bridge trusts, or itself."""
-OWNERS = {"set_remark", "accept_friend", "group", "assign", "log_level", "reload", "no_such"}
+OWNER_REQUESTS = {"set_remark", "accept_friend", "group", "assign", "log_level", "reload", "no_such"}
 
 
 def topics(base: str) -> dict[str, str]:
-    """One topic for each row of the table: its pattern, and a name that fits it."""
+    """Returns one topic for each row of the table, by the pattern of the row."""
     return {
-        one.pattern: f"{base}/{one.pattern}".replace("<user>", "老婆")
+        row.pattern: f"{base}/{row.pattern}".replace("<user>", "老婆")
         .replace("<kind>", "recall")
         .replace("<name>", "login")
-        for one in TOPIC_TABLE
+        for row in TOPIC_TABLE
     }
 
 
-BRIDGE_SAYS = {one.pattern for one in TOPIC_TABLE if one.by_bridge}
-PEOPLE_SAY = {one.pattern for one in TOPIC_TABLE if not one.by_bridge}
-LOOKS = {
+BRIDGE_TOPICS = {row.pattern for row in TOPIC_TABLE if row.by_bridge}
+COMMAND_TOPICS = {row.pattern for row in TOPIC_TABLE if not row.by_bridge}
+READER_TOPICS = {
     *("in/<user>", "text/<user>", "event/<kind>", "last", "contacts", "login/state"),
     *("bridge/state", "bridge/info", "bridge/health"),
 }
 
 MAY_WRITE = {
-    "bridge": {*BRIDGE_SAYS, *PEOPLE_SAY},
-    "homeassistant": PEOPLE_SAY,
-    "node-red": PEOPLE_SAY,
+    "bridge": {*BRIDGE_TOPICS, *COMMAND_TOPICS},
+    "homeassistant": COMMAND_TOPICS,
+    "node-red": COMMAND_TOPICS,
     "reader": set(),
     "device": set(),
 }
 MAY_READ = {
-    "bridge": {*BRIDGE_SAYS, *PEOPLE_SAY},
-    "homeassistant": BRIDGE_SAYS,
-    "node-red": BRIDGE_SAYS,
-    "reader": LOOKS,
+    "bridge": {*BRIDGE_TOPICS, *COMMAND_TOPICS},
+    "homeassistant": BRIDGE_TOPICS,
+    "node-red": BRIDGE_TOPICS,
+    "reader": READER_TOPICS,
     "device": set(),
 }
-ELSEWHERE = {
+OTHER_TOPICS = {
     # topic: who may write there, who may read there
     DISCOVERY: ({"bridge", "homeassistant"}, {"bridge", "homeassistant"}),
     "homeassistant/sensor/other/config": ({"homeassistant"}, {"homeassistant"}),
@@ -66,7 +66,7 @@ ELSEWHERE = {
     "reply/reader/a": ({"bridge"}, set()),
     "node-red/wx/picture": ({"bridge", "node-red"}, {"node-red"}),
     "node-red/other": ({"node-red"}, {"node-red"}),
-    OF_HOUSE: ({"homeassistant", "node-red"}, {"homeassistant", "node-red"}),
+    HOUSE_TOPIC: ({"homeassistant", "node-red"}, {"homeassistant", "node-red"}),
     "zigbee2mqtt/lamp/set": (set(), set()),
     "other/wx/in/wife": (set(), set()),
     "wx/out/me": ({"bridge", "homeassistant", "node-red", "device"}, {"bridge"}),
@@ -86,7 +86,7 @@ def password(user: str) -> str:
 def broker(
     folder: Path, base: str = "wx", discovery: str = "homeassistant", uncommented: str = ""
 ) -> Mosquitto:
-    """The shipped files in their places, as README says; only the places are the test's."""
+    """Returns a broker with the shipped files, installed as the README says; only the paths and the port differ."""
     folder.mkdir(parents=True, exist_ok=True)
     rights = (DEPLOY / "mosquitto" / "acl").read_text()
     assert f"#{uncommented}" in rights
@@ -114,22 +114,22 @@ def running(tmp_path_factory):
     shipped.stop()
 
 
-def broker_user(running: Mosquitto, user: str, **more: object) -> BrokerUser:
+def connect_as(running: Mosquitto, user: str, **more: object) -> BrokerUser:
     return BrokerUser(running.port, user, password(user), **more)  # type: ignore[arg-type]
 
 
-def received(running: Mosquitto, user: str, filters: list[str], wanted: list[str]) -> set[str]:
-    """On which of the wanted topics this user hears what somebody publishes who may publish everywhere."""
-    own = OF_HOUSE if user in {"homeassistant", "node-red"} else "wx/in/end"
-    with broker_user(running, user) as listener:
+def received_topics(running: Mosquitto, user: str, filters: list[str], wanted: list[str]) -> set[str]:
+    """Publishes to each wanted topic as a user who may; returns the topics on which `user` hears it."""
+    own = HOUSE_TOPIC if user in {"homeassistant", "node-red"} else "wx/in/end"
+    with connect_as(running, user) as listener:
         listener.subscribe(*filters, own)
         for topic in wanted:
-            for speaker in USERS:
-                with broker_user(running, speaker) as one:
-                    if one.publish(topic, f"of {speaker}".encode()) != NOT_AUTHORIZED:
+            for publishing_user in USERS:
+                with connect_as(running, publishing_user) as client:
+                    if client.publish(topic, f"of {publishing_user}".encode()) != NOT_AUTHORIZED:
                         break
-        with broker_user(running, "homeassistant" if own == OF_HOUSE else "bridge") as one:
-            assert one.publish(own, b"end of all") in {0, 16}
+        with connect_as(running, "homeassistant" if own == HOUSE_TOPIC else "bridge") as client:
+            assert client.publish(own, b"end of all") in {0, 16}
         if user == "device":
             listener.subscribe(own)  # it may read nothing: what mosquitto sent it came before this answer
         else:
@@ -138,44 +138,48 @@ def received(running: Mosquitto, user: str, filters: list[str], wanted: list[str
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_each_may_publish_what_is_theirs_to_say_and_nothing_else(running, user):
-    with broker_user(running, user) as one:
-        may = {pattern for pattern, topic in topics("wx").items() if one.publish(topic) != NOT_AUTHORIZED}
+def test_each_user_may_publish_to_its_topics_and_to_no_other(running, user):
+    with connect_as(running, user) as client:
+        may = {pattern for pattern, topic in topics("wx").items() if client.publish(topic) != NOT_AUTHORIZED}
         assert may == MAY_WRITE[user]
-        elsewhere = {topic for topic in ELSEWHERE if one.publish(topic) != NOT_AUTHORIZED}
-        assert elsewhere == {topic for topic, (writers, _) in ELSEWHERE.items() if user in writers}
+        elsewhere = {topic for topic in OTHER_TOPICS if client.publish(topic) != NOT_AUTHORIZED}
+        assert elsewhere == {topic for topic, (writers, _) in OTHER_TOPICS.items() if user in writers}
 
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("filters", ["each", "all"])
-def test_each_hears_what_is_meant_for_them_and_nothing_else_however_they_ask(running, user, filters):
-    """Mosquitto grants every subscription; what counts is what comes."""
+def test_each_user_hears_its_topics_and_no_other_by_whatever_filter(running, user, filters):
+    """Mosquitto grants every subscription, so the test looks at the messages that arrive."""
     by_pattern = topics("wx")
-    wanted = [*by_pattern.values(), *(topic for topic, (writers, _) in ELSEWHERE.items() if writers)]
-    found = received(running, user, ["#"] if filters == "all" else wanted, wanted)
-    readers = {topic for topic, (writers, may) in ELSEWHERE.items() if writers and user in may}
-    assert found - {OF_HOUSE} == {by_pattern[pattern] for pattern in MAY_READ[user]} | readers - {OF_HOUSE}
+    wanted = [*by_pattern.values(), *(topic for topic, (writers, _) in OTHER_TOPICS.items() if writers)]
+    found = received_topics(running, user, ["#"] if filters == "all" else wanted, wanted)
+    readers = {topic for topic, (writers, may) in OTHER_TOPICS.items() if writers and user in may}
+    assert found - {HOUSE_TOPIC} == {by_pattern[pattern] for pattern in MAY_READ[user]} | readers - {
+        HOUSE_TOPIC
+    }
 
 
 @pytest.mark.parametrize("user", ["homeassistant", "node-red"])
-def test_automations_may_ask_for_what_does_not_change_whom_the_bridge_trusts(running, user):
-    with broker_user(running, user) as one:
+def test_automations_may_make_every_request_that_does_not_change_whom_the_bridge_trusts(running, user):
+    with connect_as(running, user) as client:
         may = {
-            name for name in REQUESTS | OWNERS if one.publish(f"wx/bridge/request/{name}") != NOT_AUTHORIZED
+            name
+            for name in REQUESTS | OWNER_REQUESTS
+            if client.publish(f"wx/bridge/request/{name}") != NOT_AUTHORIZED
         }
     assert may == REQUESTS
 
 
 @pytest.mark.parametrize("topic", ["wx/out/wife/image", "wx/out/wife/file/a.pdf"])
 def test_files_can_be_sent(running, topic):
-    with broker_user(running, "homeassistant") as one:
-        assert one.publish(topic) != NOT_AUTHORIZED
+    with connect_as(running, "homeassistant") as client:
+        assert client.publish(topic) != NOT_AUTHORIZED
 
 
-def test_a_device_that_is_to_hear_needs_the_line_that_is_commented_out(tmp_path):
+def test_a_device_may_read_with_the_line_that_is_commented_out(tmp_path):
     running = broker(tmp_path, uncommented="topic read @BASE@/text/me").start()
     try:
-        assert received(running, "device", ["#"], ["wx/text/me", "wx/text/wife", "wx/in/me"]) == {
+        assert received_topics(running, "device", ["#"], ["wx/text/me", "wx/text/wife", "wx/in/me"]) == {
             "wx/text/me"
         }
     finally:
@@ -183,36 +187,36 @@ def test_a_device_that_is_to_hear_needs_the_line_that_is_commented_out(tmp_path)
 
 
 @pytest.mark.parametrize(("user", "secret"), [("", ""), ("bridge", ""), ("bridge", "wrong"), ("nobody", "x")])
-def test_nobody_comes_in_without_a_password(running, user, secret):
-    with BrokerUser(running.port, user, secret) as one:
-        assert one.refusal
+def test_nobody_connects_without_the_right_password(running, user, secret):
+    with BrokerUser(running.port, user, secret) as client:
+        assert client.refusal
 
 
 def test_retained_messages_are_as_hidden_as_others(running):
-    """The QR code is a key to the account: who only looks does not get it at their start either."""
-    with broker_user(running, "bridge") as one:
+    """The QR code gives access to the account: a user that may only read does not get it after connecting either."""
+    with connect_as(running, "bridge") as client:
         for topic in ("wx/login/qr", "wx/login/url", "wx/login/state"):
-            one.publish(topic, topic.encode(), retain=True)
-    with broker_user(running, "reader") as one:
-        one.subscribe("wx/#")
-        one.wait("wx/login/state", b"wx/login/state")
-        assert {topic for topic, *_ in one.received if topic.startswith("wx/login/")} == {"wx/login/state"}
+            client.publish(topic, topic.encode(), retain=True)
+    with connect_as(running, "reader") as client:
+        client.subscribe("wx/#")
+        client.wait("wx/login/state", b"wx/login/state")
+        assert {topic for topic, *_ in client.received if topic.startswith("wx/login/")} == {"wx/login/state"}
 
 
 def test_another_base_and_prefix_take_the_place_of_the_placeholders(tmp_path):
     running = broker(tmp_path, "house/微信", "ha").start()
     try:
-        with broker_user(running, "bridge") as one:
-            assert {one.publish(topic) for topic in topics("house/微信").values()} <= {0, 16}
-            assert one.publish("wx/in/wife") == NOT_AUTHORIZED
-            assert one.publish("ha/device/wx2mqtt_home/config") != NOT_AUTHORIZED
-            assert one.publish(DISCOVERY) == NOT_AUTHORIZED
+        with connect_as(running, "bridge") as client:
+            assert {client.publish(topic) for topic in topics("house/微信").values()} <= {0, 16}
+            assert client.publish("wx/in/wife") == NOT_AUTHORIZED
+            assert client.publish("ha/device/wx2mqtt_home/config") != NOT_AUTHORIZED
+            assert client.publish(DISCOVERY) == NOT_AUTHORIZED
     finally:
         running.stop()
 
 
 def test_no_line_of_the_rights_is_without_effect():
-    """Every placeholder is one that README explains, every user one of ours."""
+    """The README explains every placeholder, and every user exists."""
     text = (DEPLOY / "mosquitto" / "acl").read_text()
     assert set(re.findall(r"@\w+@", text)) == {"@BASE@", "@DISCOVERY@"}
     assert tuple(re.findall(r"(?m)^user (\S+)", text)) == USERS
@@ -226,26 +230,26 @@ def test_no_line_of_the_rights_is_without_effect():
 @pytest.mark.parametrize(
     ("page", "reads", "writes"), [("README.md", "reads", "writes"), ("README.zh.md", "读", "写")]
 )
-def test_the_table_of_the_page_says_what_is_true(page, reads, writes):
-    """The table of rights, row by row, beside what the tests above find on a real mosquitto."""
+def test_the_table_of_the_page_has_the_rights_that_the_broker_gives(page, reads, writes):
+    """Compares the table of rights with what the tests above find on a real mosquitto."""
     text = (DEPLOY / "mosquitto" / page).read_text()
     table = [line[1:-1].split("|") for line in text.splitlines() if line.count("|") == len(USERS) + 2]
     assert [cell.strip(" `") for cell in table[0][1:]] == list(USERS)
     named = set()
-    for what, *cells in table[2:]:
+    for topics_cell, *cells in table[2:]:
         of_row = {
-            one.pattern
-            for one in TOPIC_TABLE
-            for topic in re.findall(r"`([^`…]+)`", what)
-            if f"{one.pattern}/".startswith(f"{topic}/")
+            row.pattern
+            for row in TOPIC_TABLE
+            for topic in re.findall(r"`([^`…]+)`", topics_cell)
+            if f"{row.pattern}/".startswith(f"{topic}/")
         }
         named |= of_row
         for user, cell in zip(USERS, cells, strict=True):
             if of_row and user != "device":  # its rights are for one person's topics
-                assert (reads in cell) == bool(of_row & MAY_READ[user]), (what, user)
-                assert (writes in cell) == bool(of_row & MAY_WRITE[user]), (what, user)
-                assert of_row <= MAY_READ[user] or not of_row & MAY_READ[user], (what, user)
-    assert named == {one.pattern for one in TOPIC_TABLE}
+                assert (reads in cell) == bool(of_row & MAY_READ[user]), (topics_cell, user)
+                assert (writes in cell) == bool(of_row & MAY_WRITE[user]), (topics_cell, user)
+                assert of_row <= MAY_READ[user] or not of_row & MAY_READ[user], (topics_cell, user)
+    assert named == {row.pattern for row in TOPIC_TABLE}
 
 
 def test_the_topics_of_the_flows_are_allowed_to_node_red(running):
@@ -256,69 +260,69 @@ def test_the_topics_of_the_flows_are_allowed_to_node_red(running):
         if node.get("type") in {"mqtt in", "mqtt out"} and node.get("topic")
     ]
     assert len(nodes) > 5
-    with broker_user(running, "node-red") as one:
+    with connect_as(running, "node-red") as client:
         for node in nodes:
             topic = node["topic"].replace("+", "wife")
             if node["type"] == "mqtt out":
-                assert one.publish(topic) != NOT_AUTHORIZED, topic
+                assert client.publish(topic) != NOT_AUTHORIZED, topic
     read = [node["topic"].replace("+", "wife") for node in nodes if node["type"] == "mqtt in"]
-    assert set(read) <= received(running, "node-red", read, read) | {OF_HOUSE}
+    assert set(read) <= received_topics(running, "node-red", read, read) | {HOUSE_TOPIC}
 
 
-def test_what_was_acknowledged_two_seconds_ago_survives_a_power_cut(tmp_path):
+def test_a_message_acknowledged_two_seconds_ago_survives_a_power_cut(tmp_path):
     running = broker(tmp_path).start()
     try:
-        with broker_user(running, "homeassistant", client_id="ha", keeps_session=True) as one:
-            one.subscribe("wx/in/+")
-        with broker_user(running, "bridge") as one:
-            one.publish("wx/last", b"kept", retain=True)
+        with connect_as(running, "homeassistant", client_id="ha", keeps_session=True) as client:
+            client.subscribe("wx/in/+")
+        with connect_as(running, "bridge") as client:
+            client.publish("wx/last", b"kept", retain=True)
             for number in range(1500):  # more than mosquitto keeps by default
-                one.publish("wx/in/wife", str(number).encode())
-        settle(running)
+                client.publish("wx/in/wife", str(number).encode())
+        wait_until_saved_on_disk(running)
         running.kill()
         running.start()
-        with broker_user(running, "homeassistant", client_id="ha", keeps_session=True) as one:
-            assert one.session_present
-            one.wait("wx/in/wife", b"1499")
-            assert [int(payload) for topic, payload, _ in one.received if topic == "wx/in/wife"] == list(
+        with connect_as(running, "homeassistant", client_id="ha", keeps_session=True) as client:
+            assert client.session_present
+            client.wait("wx/in/wife", b"1499")
+            assert [int(payload) for topic, payload, _ in client.received if topic == "wx/in/wife"] == list(
                 range(1500)
             )
-            one.subscribe("wx/last")
-            one.wait("wx/last", b"kept")
+            client.subscribe("wx/last")
+            client.wait("wx/last", b"kept")
     finally:
         running.stop()
 
 
-def settle(running: Mosquitto) -> None:
-    """Mosquitto writes up to two seconds after it acknowledged: when a change later than all others was written,
-    the others were, too.
+def wait_until_saved_on_disk(running: Mosquitto) -> None:
+    """Waits until mosquitto has saved all changes, which it does up to two seconds after it acknowledged:
+    when the last change is saved, the earlier ones are, too.
     """
-    with broker_user(running, "bridge") as one:
-        one.publish("wx/bridge/state", b"later than all others", retain=True)
+    with connect_as(running, "bridge") as client:
+        client.publish("wx/bridge/state", b"later than all others", retain=True)
     wait_until_saved(running.folder / "mosquitto.db", b"later than all others")
 
 
-def test_it_goes_beside_debians_own_configuration(tmp_path):
-    """As /etc/mosquitto/mosquitto.conf of Debian 12 and 13 is, which includes conf.d."""
+def test_the_configuration_works_beside_that_of_debian(tmp_path):
+    """Uses the mosquitto.conf of Debian 12 and 13, which includes conf.d."""
     shipped = broker(tmp_path)
     (tmp_path / "conf.d").mkdir()
     text = (tmp_path / "mosquitto.conf").read_text().replace(f"persistence_location {tmp_path}/\n", "")
-    ours = text[text.index("# Mosquitto for wx2mqtt") :]
-    (tmp_path / "conf.d" / "wx2mqtt.conf").write_text(ours)
+    shipped_part = text[text.index("# Mosquitto for wx2mqtt") :]
+    (tmp_path / "conf.d" / "wx2mqtt.conf").write_text(shipped_part)
     debian = f"persistence true\npersistence_location {tmp_path}/\nlog_dest stderr\ninclude_dir {tmp_path}/conf.d\n"
     shipped.configure(debian)
     shipped.start()
     try:
-        with broker_user(shipped, "bridge") as one:
-            assert one.publish("wx/in/wife") in {0, 16}
-        with BrokerUser(shipped.port) as one:
-            assert one.refusal
+        with connect_as(shipped, "bridge") as client:
+            assert client.publish("wx/in/wife") in {0, 16}
+        with BrokerUser(shipped.port) as client:
+            assert client.refusal
     finally:
         shipped.stop()
 
 
 async def test_the_bridge_needs_no_more_than_its_rights(tmp_path):
-    """A whole conversation over the shipped broker, each with the user that is theirs."""
+    """Runs the bridge over the shipped broker, each program with its own user."""
     shipped = broker(tmp_path / "shipped").start()
     try:
         async with at_home(tmp_path) as home:
@@ -331,7 +335,7 @@ async def test_the_bridge_needs_no_more_than_its_rights(tmp_path):
                 }
             )
             await home.control.post("settings", autoscan=True)
-            with broker_user(shipped, "homeassistant") as ha, broker_user(shipped, "reader") as reader:
+            with connect_as(shipped, "homeassistant") as ha, connect_as(shipped, "reader") as reader:
                 ha.subscribe("#")
                 reader.subscribe("#")
                 home.bridge.start()

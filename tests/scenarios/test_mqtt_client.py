@@ -1,4 +1,4 @@
-"""The client on a real mosquitto: it connects, comes back, loses nothing and sends nothing again by itself."""
+"""The client on a real mosquitto: it connects, reconnects, loses nothing and never publishes twice by itself."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ from wx2mqtt.mqtt.broker import Disconnected, ProbeTopics
 BOTH = pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 
 
-class Quick(RecordingListener):
-    """Acknowledges at once."""
+class AcknowledgingListener(RecordingListener):
+    """Acknowledges each delivery at once."""
 
     def on_delivery(self, delivery):
         super().on_delivery(delivery)
         self.client.acknowledge(delivery)
 
 
-async def pump(listener: RecordingListener, number: int, window: int = 20) -> list[Exception | None]:
-    """Publish `number` messages with at most `window` waiting; what each was told."""
+async def publish_numbers(
+    listener: RecordingListener, number: int, window: int = 20
+) -> list[Exception | None]:
+    """Publishes `number` messages, of which at most `window` wait for an answer; returns the outcome of each."""
     answers: list[Exception | None] = []
     done = asyncio.Event()
     numbers = iter(range(number))
 
-    def told_of(answer: Exception | None) -> None:
+    def on_outcome(answer: Exception | None) -> None:
         answers.append(answer)
         send()
         if len(answers) == number:
@@ -46,7 +48,7 @@ async def pump(listener: RecordingListener, number: int, window: int = 20) -> li
     def send() -> None:
         n = next(numbers, None)
         if n is not None:
-            listener.client.publish(message(payload=b"%d" % n), told_of)
+            listener.client.publish(message(payload=b"%d" % n), on_outcome)
 
     for _ in range(window):
         send()
@@ -71,7 +73,7 @@ async def test_a_connection_says_what_the_broker_allows(start_mosquitto: StartMo
     assert connection.refused_filters == ()
 
 
-async def test_a_shorter_session_of_the_broker_is_told(start_mosquitto: StartMosquitto):
+async def test_a_session_that_the_broker_shortens_is_reported(start_mosquitto: StartMosquitto):
     broker = start_mosquitto("persistent_client_expiration 1h\n")
     async with running_client(broker.url, session_expiry=600) as listener:
         assert (await listener.connection()).session_expiry == 600
@@ -97,8 +99,11 @@ async def test_older_mqtt_is_spoken_where_it_is_asked_for(mosquitto: Mosquitto):
 async def test_a_broker_is_found_when_it_comes_up_later(start_mosquitto: StartMosquitto):
     port = free_port()
     async with running_client(f"mqtt://127.0.0.1:{port}") as listener:
-        gone = await listener.end()
-        assert (gone.code, gone.reason) == ("unreachable", f"nobody listens on 127.0.0.1:{port}")
+        disconnected = await listener.end()
+        assert (disconnected.code, disconnected.reason) == (
+            "unreachable",
+            f"nobody listens on 127.0.0.1:{port}",
+        )
         assert listener.client.connection is None
         start_mosquitto(port=port)
         await listener.connection()
@@ -110,7 +115,7 @@ async def test_the_next_of_the_list_is_taken_where_the_first_is_away(mosquitto: 
 
 
 @BOTH
-async def test_bad_credentials_are_said_in_words_and_tried_again_slowly(
+async def test_bad_credentials_are_reported_in_words_and_tried_again_slowly(
     start_mosquitto: StartMosquitto, tmp_path: Path, protocol
 ):
     (tmp_path / "passwords").write_text("")
@@ -120,22 +125,22 @@ async def test_bad_credentials_are_said_in_words_and_tried_again_slowly(
     )
     url = broker.url.replace("//", "//other:auchgeheim@")
     async with running_client(url, username="bob", password="geheim", protocol=protocol) as listener:
-        gone = await listener.end()
-    assert gone.code == "credentials"
-    assert gone.retry_in >= 30
-    assert "user" in gone.reason
-    assert "geheim" not in gone.reason
+        disconnected = await listener.end()
+    assert disconnected.code == "credentials"
+    assert disconnected.retry_in >= 30
+    assert "user" in disconnected.reason
+    assert "geheim" not in disconnected.reason
 
 
-async def test_bad_tries_are_not_made_over_and_over_while_the_name_is_unknown():
+async def test_an_unknown_host_name_is_not_tried_in_a_busy_loop():
     async with running_client("mqtt://no-such-host.invalid:1883") as listener:
         first, second = await listener.end(), await listener.end()
     assert first.reason == "the name no-such-host.invalid cannot be resolved"
     assert first.retry_in < second.retry_in
 
 
-async def test_to_stop_while_connecting_takes_no_time():
-    """A host that answers nothing; documentation addresses are routed nowhere."""
+async def test_a_stop_during_a_connection_attempt_takes_no_time():
+    """The host never answers: documentation addresses are routed nowhere."""
     async with running_client("mqtt://192.0.2.1:1883"):
         await asyncio.sleep(0)
         start = time.monotonic()
@@ -146,15 +151,19 @@ async def test_to_stop_while_connecting_takes_no_time():
 
 
 @BOTH
-async def test_ten_times_the_broker_s_queue_arrive_whole_and_in_order(mosquitto: Mosquitto, protocol):
-    """paho without a window: mosquitto acknowledges everything and drops a part (mqtt 0.1)."""
+async def test_ten_times_the_queue_of_the_broker_arrives_completely_and_in_order(
+    mosquitto: Mosquitto, protocol
+):
+    """Without a window of paho mosquitto acknowledges everything and drops a part (mqtt 0.1)."""
     async with (
-        running_client(mosquitto.url, client_id="reader", filters=("wx/in/#",), listener=Quick()) as reader,
+        running_client(
+            mosquitto.url, client_id="reader", filters=("wx/in/#",), listener=AcknowledgingListener()
+        ) as reader,
         running_client(mosquitto.url, client_id="writer", protocol=protocol) as writer,
     ):
         await reader.connection()
         window = min(20, (await writer.connection()).receive_maximum)
-        assert await pump(writer, 10_000, window) == [None] * 10_000
+        assert await publish_numbers(writer, 10_000, window) == [None] * 10_000
         for expected in range(10_000):
             assert (await reader.delivery()).payload == b"%d" % expected
 
@@ -172,7 +181,7 @@ async def test_without_a_connection_nothing_is_kept_for_later(start_mosquitto: S
     assert not [line for line in broker.log if "wx/in/lost" in line]
 
 
-async def test_a_broker_that_is_killed_in_the_middle_leaves_every_publish_told_once(
+async def test_when_the_broker_is_killed_each_publish_has_one_reported_outcome(
     start_mosquitto: StartMosquitto,
 ):
     """The outcome of each publish is reported once: its future fails at a second report (mqtt 0.3)."""
@@ -184,18 +193,18 @@ async def test_a_broker_that_is_killed_in_the_middle_leaves_every_publish_told_o
         broker.pause()
         answers += [listener.publish(message(payload=b"%d" % n)) for n in range(10, 15)]
         broker.kill()
-        gone = await listener.end()
+        disconnected = await listener.end()
         assert all(answer.done() for answer in answers), "before the listener hears of the end"
         assert isinstance(answers[-1].result(), NotConnected)
         assert {type(answer.result()) for answer in answers} <= {type(None), NotConnected, ConnectionDropped}
-        assert gone.code == "lost"
+        assert disconnected.code == "lost"
         broker.start()
         await listener.connection()
         assert await listener.published(message()) is None
     assert (listener.client.connect_count, listener.client.disconnect_count) == (2, 2)
 
 
-async def test_what_the_broker_forbids_is_refused_with_its_reason_and_the_others_go_on(
+async def test_a_forbidden_publish_is_refused_with_its_reason_and_others_go_on(
     start_mosquitto: StartMosquitto, tmp_path: Path
 ):
     (tmp_path / "acl").write_text("topic readwrite wx/in/#\ntopic read wx/out/#\n")
@@ -232,7 +241,9 @@ async def test_a_message_above_the_packet_limit_is_refused_before_it_is_sent(sta
     assert listener.client.connect_count == 1
 
 
-async def test_a_limit_that_the_broker_did_not_tell_is_told_by_its_refusal(start_mosquitto: StartMosquitto):
+async def test_a_packet_limit_that_the_broker_did_not_announce_is_learned_from_its_refusal(
+    start_mosquitto: StartMosquitto,
+):
     """paho knows no PUBACK with this code: it would end the connection, and again with the next try."""
     broker = start_mosquitto("message_size_limit 1000\n")
     async with running_client(broker.url) as listener:
@@ -246,7 +257,7 @@ async def test_a_limit_that_the_broker_did_not_tell_is_told_by_its_refusal(start
 
 @BOTH
 @pytest.mark.parametrize("topic", ["", "wx/+/a", "wx/#", "a\0b", "\ud800", "x" * 70_000])
-async def test_an_impossible_topic_is_refused_and_ends_nothing(mosquitto: Mosquitto, protocol, topic):
+async def test_an_impossible_topic_is_refused_and_the_connection_stays(mosquitto: Mosquitto, protocol, topic):
     async with running_client(mosquitto.url, protocol=protocol) as listener:
         await listener.connection()
         refusal = await listener.published(message(topic))
@@ -286,7 +297,7 @@ async def test_properties_arrive_as_they_were_given(mosquitto: Mosquitto):
 
 
 @BOTH
-async def test_what_was_published_while_we_were_away_is_delivered_after_the_connection_is_told(
+async def test_messages_published_during_an_absence_are_delivered_after_on_connected(
     start_mosquitto: StartMosquitto, protocol
 ):
     broker = start_mosquitto(DURABLE)
@@ -308,7 +319,7 @@ async def test_what_was_published_while_we_were_away_is_delivered_after_the_conn
 
 
 @BOTH
-async def test_only_what_was_acknowledged_is_not_delivered_again(mosquitto: Mosquitto, protocol):
+async def test_a_delivery_comes_again_unless_it_was_acknowledged(mosquitto: Mosquitto, protocol):
     """The acknowledgement is sent by the bridge, not by paho (mqtt 0.5.1)."""
     async with (
         running_client(mosquitto.url, protocol=protocol) as listener,
@@ -327,7 +338,7 @@ async def test_only_what_was_acknowledged_is_not_delivered_again(mosquitto: Mosq
         assert (await listener.connection()).session_present
         again = [await listener.delivery(), await listener.delivery()]
         assert [(delivery.payload, delivery.dup) for delivery in again] == [(b"1", True), (b"2", True)]
-        listener.client.acknowledge(first)  # of the connection before: dropped
+        listener.client.acknowledge(first)  # it belongs to the connection before, so it is dropped
         for delivery in again:
             listener.client.acknowledge(delivery)
     async with (
@@ -340,7 +351,7 @@ async def test_only_what_was_acknowledged_is_not_delivered_again(mosquitto: Mosq
         assert (await listener.delivery()).payload == b"new"
 
 
-async def test_a_session_that_the_broker_lost_is_told(mosquitto: Mosquitto):
+async def test_a_session_that_the_broker_lost_is_reported(mosquitto: Mosquitto):
     """Nothing else says that retained topics and commands are gone (mqtt 0.6.2)."""
     async with running_client(mosquitto.url) as listener:
         await listener.connection()
@@ -391,7 +402,7 @@ async def test_older_mqtt_delivers_a_retained_command_with_its_flag(mosquitto: M
         assert (await listener.delivery()).retain
 
 
-async def test_our_own_publishes_do_not_come_back(mosquitto: Mosquitto):
+async def test_own_publishes_do_not_come_back(mosquitto: Mosquitto):
     async with (
         running_client(mosquitto.url, filters=("wx/#",)) as listener,
         running_client(mosquitto.url, client_id="phone", filters=()) as phone,
@@ -415,17 +426,17 @@ async def test_a_publish_at_qos_2_comes_at_qos_1(mosquitto: Mosquitto):
         await process.wait()
 
 
-async def test_a_listener_that_raises_ends_nothing(mosquitto: Mosquitto):
+async def test_a_listener_that_raises_does_not_end_the_connection(mosquitto: Mosquitto):
     """paho's own thread would end for good while paho says that it is connected (mqtt 0.4)."""
 
-    class Raising(RecordingListener):
+    class RaisingListener(RecordingListener):
         def on_delivery(self, delivery):
             super().on_delivery(delivery)
             if delivery.payload == b"poison":
                 raise RuntimeError("on purpose")
 
     async with (
-        running_client(mosquitto.url, listener=Raising()) as listener,
+        running_client(mosquitto.url, listener=RaisingListener()) as listener,
         running_client(mosquitto.url, client_id="phone", filters=()) as phone,
     ):
         await listener.connection()
@@ -436,7 +447,7 @@ async def test_a_listener_that_raises_ends_nothing(mosquitto: Mosquitto):
     assert listener.client.connect_count == 1
 
 
-async def test_a_publisher_that_raises_when_it_is_told_ends_nothing(mosquitto: Mosquitto):
+async def test_a_callback_of_a_publish_that_raises_does_not_end_the_connection(mosquitto: Mosquitto):
     async with running_client(mosquitto.url) as listener:
         await listener.connection()
 
@@ -465,7 +476,7 @@ async def test_a_large_delivery_and_a_large_publish_go_through(mosquitto: Mosqui
 
 
 @BOTH
-async def test_to_stop_takes_leave_in_order_the_session_stays_and_the_will_is_not_published(
+async def test_a_stop_sends_disconnect_keeps_the_session_and_the_will_is_not_published(
     mosquitto: Mosquitto, protocol
 ):
     async with running_client(mosquitto.url, client_id="reader", filters=("wx/bridge/#",)) as reader:
@@ -481,7 +492,7 @@ async def test_to_stop_takes_leave_in_order_the_session_stays_and_the_will_is_no
         assert not [event for event in reader.events if getattr(event, "topic", "") == "wx/bridge/state"]
 
 
-DIES = """
+DYING_CLIENT = """
 import asyncio, os, sys
 from tests.support.mqtt_client import running_client
 
@@ -498,7 +509,7 @@ async def test_when_the_bridge_dies_the_will_is_published(mosquitto: Mosquitto):
     async with running_client(mosquitto.url, client_id="reader", filters=("wx/bridge/#",)) as reader:
         await reader.connection()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", DIES, mosquitto.url, stdout=DEVNULL
+            sys.executable, "-c", DYING_CLIENT, mosquitto.url, stdout=DEVNULL
         )
         assert await process.wait() == -9
         delivery = await reader.delivery()
@@ -507,7 +518,7 @@ async def test_when_the_bridge_dies_the_will_is_published(mosquitto: Mosquitto):
     assert "(r1, q1)" in mosquitto.wait_for_log("Will message specified (7 bytes)")
 
 
-async def test_an_aborted_client_says_nothing_more_and_does_not_come_back(mosquitto: Mosquitto):
+async def test_an_aborted_client_sends_nothing_more_and_does_not_reconnect(mosquitto: Mosquitto):
     async with running_client(mosquitto.url, client_id="reader", filters=("wx/#",)) as reader:
         await reader.connection()
         async with running_client(mosquitto.url) as listener:
@@ -545,7 +556,7 @@ async def test_without_a_lease_the_client_is_silent_and_the_will_says_that_the_b
     assert not [event for event in reader.events if getattr(event, "topic", "") == message().topic]
 
 
-async def test_two_bridges_with_one_client_id_do_not_fight(mosquitto: Mosquitto):
+async def test_two_bridges_with_one_client_id_do_not_take_over_from_each_other_for_ever(mosquitto: Mosquitto):
     async with running_client(mosquitto.url) as first:
         await first.connection()
         async with running_client(mosquitto.url) as second:
@@ -553,8 +564,8 @@ async def test_two_bridges_with_one_client_id_do_not_fight(mosquitto: Mosquitto)
                 await listener.connection()
             ends = [await listener.end() for listener in (first, second, first)]
             assert second.client.connection is not None
-    assert [gone.code for gone in ends] == ["taken_over"] * 3
-    assert [gone.standby for gone in ends] == [False, False, True]
+    assert [disconnected.code for disconnected in ends] == ["taken_over"] * 3
+    assert [disconnected.standby for disconnected in ends] == [False, False, True]
     assert ends[-1].retry_in == 300
     assert "running twice" in ends[-1].reason
     assert "standing by" in ends[-1].reason
@@ -566,17 +577,17 @@ async def test_a_broker_that_falls_silent_is_seen_within_one_and_a_half_keepaliv
         start = time.monotonic()
         mosquitto.pause()
         answer = listener.publish(message())
-        gone = await listener.end()
+        disconnected = await listener.end()
         took = time.monotonic() - start
         mosquitto.resume()
         assert isinstance(await answer, NotConnected)
         assert 2 <= took <= allowed(3.2)
-        assert gone.reason == f"127.0.0.1:{mosquitto.port} does not answer any more"
+        assert disconnected.reason == f"127.0.0.1:{mosquitto.port} does not answer any more"
         await listener.connection()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the option")
-async def test_the_kernel_too_gives_up_on_a_broker_that_takes_nothing(mosquitto: Mosquitto):
+async def test_the_kernel_gives_up_on_a_broker_that_reads_nothing(mosquitto: Mosquitto):
     async with running_client(mosquitto.url, keepalive=20) as listener:
         await listener.connection()
         assert listener.client._connection is not None
@@ -595,20 +606,20 @@ async def test_a_quiet_connection_is_kept_alive(mosquitto: Mosquitto):
             await mosquitto.logged("Sending PINGRESP to wx2mqtt-test", since=seen)
             seen = len(mosquitto.log)
             await asyncio.wait_for(
-                _until(lambda before=due: listener.client.progress_deadline > before), MAX_WAIT_SECONDS
+                wait_until(lambda before=due: listener.client.progress_deadline > before), MAX_WAIT_SECONDS
             )
             due = listener.client.progress_deadline
             assert due > time.monotonic()
     assert listener.client.connect_count == 1
 
 
-async def _until(condition) -> None:
-    """Yield to the loop until this holds; the caller sets the bound."""
+async def wait_until(condition) -> None:
+    """Waits until the condition holds; the caller sets the time limit."""
     while not condition():  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0.01)
 
 
-async def test_it_is_back_within_two_seconds_of_the_broker_s_return(mosquitto: Mosquitto):
+async def test_the_client_is_connected_within_two_seconds_of_the_brokers_return(mosquitto: Mosquitto):
     async with running_client(mosquitto.url) as listener:
         await listener.connection()
         mosquitto.stop()
@@ -620,7 +631,9 @@ async def test_it_is_back_within_two_seconds_of_the_broker_s_return(mosquitto: M
         assert time.monotonic() - start <= allowed(2)
 
 
-async def test_while_the_broker_is_away_the_client_still_promises_its_next_step(mosquitto: Mosquitto):
+async def test_while_the_broker_is_away_the_client_still_reports_progress_to_the_watchdog(
+    mosquitto: Mosquitto,
+):
     async with running_client(mosquitto.url) as listener:
         await listener.connection()
         mosquitto.stop()
@@ -638,17 +651,17 @@ async def test_a_hundred_connections_leave_nothing_open(mosquitto: Mosquitto):
     assert process.num_fds() <= before + 2
 
 
-async def test_the_listener_may_note_a_new_session_before_it_can_get_anything(mosquitto: Mosquitto):
-    """A publisher that is quick must not be heard before the session is known to be another one."""
+async def test_the_listener_can_store_a_new_session_before_its_first_delivery(mosquitto: Mosquitto):
+    """A message must not be delivered before the listener knows that its session is a new one."""
 
-    class Slow(RecordingListener):
-        noted = asyncio.Event()
+    class SlowListener(RecordingListener):
+        sessions_stored = asyncio.Event()
 
         async def on_session_start(self):
             await super().on_session_start()
-            await self.noted.wait()
+            await self.sessions_stored.wait()
 
-    listener = Slow()
+    listener = SlowListener()
     async with (
         running_client(mosquitto.url, client_id="phone", filters=()) as phone,
         running_client(mosquitto.url, listener=listener),
@@ -656,7 +669,7 @@ async def test_the_listener_may_note_a_new_session_before_it_can_get_anything(mo
         await phone.connection()
         await mosquitto.logged("Sending CONNACK to wx2mqtt-test")
         await phone.published(message("wx/out/wife", b"too early"))
-        listener.noted.set()
+        listener.sessions_stored.set()
         await listener.connection()
         await phone.published(message("wx/out/wife", b"heard"))
         assert (await listener.delivery()).payload == b"heard"
@@ -665,12 +678,12 @@ async def test_the_listener_may_note_a_new_session_before_it_can_get_anything(mo
     assert listener.sessions == 2
 
 
-async def test_a_listener_that_cannot_note_a_new_session_does_not_keep_the_connection_from_standing(
+async def test_a_listener_that_fails_to_store_a_new_session_does_not_prevent_the_connection(
     mosquitto: Mosquitto,
 ):
-    class Full(RecordingListener):
+    class FailingListener(RecordingListener):
         async def on_session_start(self):
             raise OSError("no room on the disk")
 
-    async with running_client(mosquitto.url, listener=Full()) as listener:
+    async with running_client(mosquitto.url, listener=FailingListener()) as listener:
         assert not (await listener.connection()).session_present

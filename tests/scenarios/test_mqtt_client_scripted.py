@@ -1,4 +1,4 @@
-"""The client against a scripted broker: strict ones, odd ones, old ones and broken ones."""
+"""The client against a scripted broker that is strict, unusual, old or broken."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ MAXIMUM_QOS_0 = b"\x24\0"
 SESSION_EXPIRY_60 = b"\x11\0\0\0\x3c"
 
 
-async def stay(peer: Peer) -> None:
-    """Welcome the client, acknowledge what it publishes, until it goes."""
+async def serve_until_disconnect(peer: Peer) -> None:
+    """Accepts the client and acknowledges what it publishes, until it disconnects."""
     await peer.welcome()
     while (packet := await peer.read()).kind != DISCONNECT:
         if packet.kind == PUBLISH:
@@ -51,7 +51,7 @@ async def stay(peer: Peer) -> None:
 # --- what the client says ---
 
 
-async def test_the_greeting_asks_for_a_session_and_names_our_own_limits():
+async def test_connect_asks_for_a_session_and_names_the_limits_of_the_client():
     seen = asyncio.get_running_loop().create_future()
 
     async def script(peer):
@@ -82,7 +82,7 @@ async def test_the_greeting_asks_for_a_session_and_names_our_own_limits():
     ) + length_prefixed("u") + length_prefixed("p")
 
 
-async def test_subscriptions_are_qos_1_without_own_and_kept_messages_and_leave_the_retain_flag():
+async def test_subscriptions_have_qos_1_no_local_no_retained_messages_and_retain_as_published():
     seen = asyncio.get_running_loop().create_future()
 
     async def script(peer):
@@ -102,7 +102,7 @@ async def test_subscriptions_are_qos_1_without_own_and_kept_messages_and_leave_t
     )
 
 
-async def test_leave_is_taken_with_a_disconnect_that_keeps_session_and_drops_the_will():
+async def test_a_stop_sends_a_disconnect_that_keeps_the_session_and_drops_the_will():
     last = asyncio.get_running_loop().create_future()
 
     async def script(peer):
@@ -116,7 +116,7 @@ async def test_leave_is_taken_with_a_disconnect_that_keeps_session_and_drops_the
     assert (packet.kind, packet.body) == (DISCONNECT, b"")
 
 
-async def test_a_broker_that_does_not_hear_our_leave_keeps_us_no_longer_than_a_second():
+async def test_a_broker_that_does_not_read_the_disconnect_delays_a_stop_by_a_second_at_most():
     release = asyncio.Event()
 
     async def script(peer):
@@ -156,11 +156,11 @@ async def test_the_broker_s_receive_maximum_is_passed_on_and_is_enough_for_the_w
             assert await asyncio.wait_for(asyncio.gather(*answers), MAX_WAIT_SECONDS) == [None] * 4
 
 
-async def test_what_paho_would_hold_back_or_send_later_it_does_neither():
-    """All that is published goes out at once, whatever paho's own window of 20 says; nothing at a reconnect."""
+async def test_paho_neither_holds_a_publish_back_nor_sends_it_later():
+    """Everything published is sent at once, whatever paho's own window of 20 says, and nothing at a reconnect."""
     counts: list[int] = []
 
-    async def deaf(peer):
+    async def never_acknowledges(peer):
         await peer.welcome()
         for _ in range(100):
             await peer.read(PUBLISH)
@@ -173,7 +173,7 @@ async def test_what_paho_would_hold_back_or_send_later_it_does_neither():
         peer.acknowledge(packet)
         await peer.until_closed()
 
-    async with scripted_broker(deaf, second) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(never_acknowledges, second) as broker, running_client(broker.url) as listener:
         await listener.connection()
         answers = [listener.publish(message()) for _ in range(100)]
         await listener.end()
@@ -189,9 +189,9 @@ async def test_a_broker_that_takes_only_qos_0_is_not_used():
         await peer.until_closed()
 
     async with scripted_broker(script) as broker, running_client(broker.url) as listener:
-        gone = await listener.end()
-    assert (gone.code, gone.retry_in >= 30) == ("unfit", True)
-    assert "QoS 0" in gone.reason
+        disconnected = await listener.end()
+    assert (disconnected.code, disconnected.retry_in >= 30) == ("unfit", True)
+    assert "QoS 0" in disconnected.reason
 
 
 async def test_a_broker_that_refuses_a_retained_will_gets_one_that_is_not_retained():
@@ -241,7 +241,7 @@ async def test_the_broker_s_keepalive_counts_where_it_is_shorter():
     "answer", [b"\x20\x03\x00\x84\x00", b"\x20\x02\x00\x01", b"\x20\x02\x00\x00", b"\x20\x02\x00\x05"]
 )
 async def test_mqtt_3_follows_a_refusal_of_the_version_in_whatever_form(answer):
-    """MQTT 5's 0x84, amqtt's return code 1, and brokers that take MQTT 5 for 3.1.1 and answer so."""
+    """The forms are MQTT 5's 0x84, amqtt's return code 1, and an answer as of MQTT 3.1.1 to MQTT 5."""
     levels: list[int] = []
 
     async def refuses(peer):
@@ -259,8 +259,8 @@ async def test_mqtt_3_follows_a_refusal_of_the_version_in_whatever_form(answer):
     assert levels == [5, 4]
 
 
-async def test_a_broker_that_waits_for_more_of_our_greeting_is_asked_apart_for_its_version(monkeypatch):
-    """So does amqtt with a CONNECT of MQTT 5 that has properties and a will."""
+async def test_a_broker_that_waits_for_more_of_connect_is_probed_for_its_version(monkeypatch):
+    """amqtt waits so with a CONNECT of MQTT 5 that has properties and a will."""
     monkeypatch.setattr(connection, "VERSION_PROBE_DELAY_SECONDS", 0.1)
     levels: list[tuple[int, int]] = []
 
@@ -281,7 +281,7 @@ async def test_a_broker_that_waits_for_more_of_our_greeting_is_asked_apart_for_i
     assert [level for level, _ in levels] == [5, 5, 4]
 
 
-async def test_a_broker_that_says_nothing_at_all_is_not_spoken_to_in_mqtt_3(monkeypatch):
+async def test_a_broker_that_never_answers_is_not_tried_with_mqtt_3(monkeypatch):
     monkeypatch.setattr(connection, "VERSION_PROBE_DELAY_SECONDS", 0.1)
     monkeypatch.setattr(connection, "HANDSHAKE_IDLE_SECONDS", 0.3)
     levels: list[int] = []
@@ -341,12 +341,12 @@ async def test_a_version_that_was_set_stays_and_the_reason_says_where_to_change_
         assert (await peer.refuse(0x84)).level == 5
 
     async with scripted_broker(refuses) as broker, running_client(broker.url, protocol="5") as listener:
-        gone = await listener.end()
-    assert (gone.code, gone.retry_in >= 30) == ("version", True)
-    assert "mqtt.protocol" in gone.reason
+        disconnected = await listener.end()
+    assert (disconnected.code, disconnected.retry_in >= 30) == ("version", True)
+    assert "mqtt.protocol" in disconnected.reason
 
 
-async def test_mqtt_3_that_is_refused_is_no_loop_inside_paho():
+async def test_a_refused_mqtt_3_causes_no_loop_inside_paho():
     """paho would go on with MQTT 3.1 by itself, in the middle of reading, blocking the loop."""
     connects = 0
 
@@ -371,7 +371,7 @@ async def test_mqtt_3_that_is_refused_is_no_loop_inside_paho():
         (0x88, "unreachable", "available"),
     ],
 )
-async def test_a_refusal_is_given_in_words_with_the_broker_s_own(code, kind, word):
+async def test_a_refusal_is_reported_in_words_with_the_reason_of_the_broker(code, kind, word):
     async def refuses(peer):
         await peer.refuse(code, reason_string("ask Anna; your password geheim is old"))
 
@@ -379,11 +379,11 @@ async def test_a_refusal_is_given_in_words_with_the_broker_s_own(code, kind, wor
         scripted_broker(refuses) as broker,
         running_client(broker.url, username="u", password="geheim") as listener,
     ):
-        gone = await listener.end()
-    assert gone.code == kind
-    assert word in gone.reason
-    assert "ask Anna" in gone.reason
-    assert "geheim" not in gone.reason
+        disconnected = await listener.end()
+    assert disconnected.code == kind
+    assert word in disconnected.reason
+    assert "ask Anna" in disconnected.reason
+    assert "geheim" not in disconnected.reason
 
 
 @pytest.mark.parametrize(
@@ -397,15 +397,18 @@ async def test_the_return_codes_of_mqtt_3_mean_the_same(code, kind):
         assert (await listener.end()).code == kind
 
 
-async def test_a_farewell_says_why_even_when_the_line_breaks_behind_it():
+async def test_the_reason_of_a_disconnect_is_reported_even_when_the_connection_breaks_after_it():
     async def says_goodbye(peer):
         await peer.welcome()
         peer.send(DISCONNECT, b"\x97" + number(len(reason_string("too much"))) + reason_string("too much"))
 
-    async with scripted_broker(says_goodbye, stay) as broker, running_client(broker.url) as listener:
+    async with (
+        scripted_broker(says_goodbye, serve_until_disconnect) as broker,
+        running_client(broker.url) as listener,
+    ):
         await listener.connection()
-        gone = await listener.end()
-        assert gone.reason == "the broker has reached a quota (too much)"
+        disconnected = await listener.end()
+        assert disconnected.reason == "the broker has reached a quota (too much)"
         await listener.connection()
 
 
@@ -413,7 +416,7 @@ async def test_a_farewell_says_why_even_when_the_line_breaks_behind_it():
     ("where", "code"), [("connack", 0x9C), ("connack", 0x9D), ("disconnect", 0x9C), ("disconnect", 0x9D)]
 )
 async def test_a_reference_to_another_server_is_followed(where, code):
-    async with scripted_broker(stay) as other:
+    async with scripted_broker(serve_until_disconnect) as other:
         reference = server_reference(f"127.0.0.1:{other.port}")
 
         async def refers(peer):
@@ -431,7 +434,7 @@ async def test_a_reference_to_another_server_is_followed(where, code):
             assert (await listener.end()).retry_in == 0
 
 
-async def test_to_be_taken_over_twice_means_to_stand_by():
+async def test_a_client_that_is_taken_over_twice_stands_by():
     async def taken_over(peer):
         await peer.welcome()
         peer.send(DISCONNECT, b"\x8e\0")
@@ -448,7 +451,7 @@ async def test_to_be_taken_over_twice_means_to_stand_by():
 
 
 @pytest.mark.parametrize("code", [0x80, 0x83, 0x87, 0x90, 0x91, 0x95, 0x97, 0x99, 0xEE])
-async def test_an_error_puback_of_whatever_code_is_told_and_ends_nothing(code):
+async def test_a_puback_with_any_error_code_is_reported_and_the_connection_stays(code):
     async def script(peer):
         await peer.welcome()
         peer.acknowledge(await peer.read(PUBLISH), code)
@@ -457,12 +460,12 @@ async def test_an_error_puback_of_whatever_code_is_told_and_ends_nothing(code):
 
     async with scripted_broker(script) as broker, running_client(broker.url) as listener:
         await listener.connection()
-        refusal, taken = listener.publish(message()), listener.publish(message())
+        refusal, accepted = listener.publish(message()), listener.publish(message())
         error = await refusal
         assert isinstance(error, PublishRefused)
         assert (error.code, error.too_large) == (code, code == 0x95)
         assert error.reason.startswith("the broker ")
-        assert await taken is None
+        assert await accepted is None
     assert listener.client.connect_count == 1
 
 
@@ -483,7 +486,7 @@ async def test_a_puback_for_nothing_and_a_second_one_are_ignored():
     assert listener.client.connect_count == 1
 
 
-async def test_a_packet_id_that_still_waits_is_passed_over_when_the_numbers_begin_again():
+async def test_a_packet_id_in_use_is_skipped_when_the_numbers_begin_again():
     mids: list[int] = []
 
     async def script(peer):
@@ -502,8 +505,8 @@ async def test_a_packet_id_that_still_waits_is_passed_over_when_the_numbers_begi
     assert mids == [2, 65_535, 1, 3], "1 was the subscription's"
 
 
-async def test_a_publish_that_is_never_acknowledged_is_given_back_and_the_others_go_on(monkeypatch):
-    """What RabbitMQ does for a topic whose reader's node is gone (mqtt 5.2.2)."""
+async def test_a_publish_that_is_never_acknowledged_fails_and_others_go_on(monkeypatch):
+    """RabbitMQ does not acknowledge for a topic whose reader's node is gone (mqtt 5.2.2)."""
 
     async def script(peer):
         await peer.welcome(receive_maximum(20))
@@ -524,7 +527,7 @@ async def test_a_publish_that_is_never_acknowledged_is_given_back_and_the_others
     assert listener.client.connect_count == 1
 
 
-async def test_a_broker_that_acknowledges_nothing_is_left(monkeypatch):
+async def test_the_client_disconnects_from_a_broker_that_acknowledges_nothing(monkeypatch):
     monkeypatch.setattr(unacked, "PUBACK_TIMEOUT_SECONDS", 0.2)
 
     async def script(peer):
@@ -541,7 +544,7 @@ async def test_a_broker_that_acknowledges_nothing_is_left(monkeypatch):
 # --- subscriptions ---
 
 
-async def test_connected_is_told_after_the_subscriptions_and_deliveries_after_it():
+async def test_on_connected_comes_after_the_subscriptions_and_before_deliveries():
     release = asyncio.Event()
 
     async def script(peer):
@@ -565,8 +568,8 @@ async def test_connected_is_told_after_the_subscriptions_and_deliveries_after_it
         await broker.wait_until_done()
 
 
-async def test_what_comes_before_the_suback_is_held_in_memory_up_to_the_limit_only(monkeypatch):
-    """A broker sends what a kept session holds before it reads SUBSCRIBE: twenty files of 100 MB, say."""
+async def test_deliveries_before_the_suback_are_kept_in_memory_up_to_a_limit_only(monkeypatch):
+    """A broker sends what a stored session holds before it reads SUBSCRIBE: for example twenty files of 100 MB."""
     monkeypatch.setattr(connection, "MAX_PENDING_BYTES", 100_000)
     release = asyncio.Event()
 
@@ -605,7 +608,7 @@ async def test_deliveries_of_a_session_without_subscriptions_are_bounded_too(mon
     assert len([event for event in listener.events if isinstance(event, Connected)]) == 1
 
 
-async def test_a_refused_subscription_is_told_and_the_others_count_and_it_is_asked_for_again(monkeypatch):
+async def test_a_refused_subscription_is_reported_and_tried_again_while_others_work(monkeypatch):
     monkeypatch.setattr(unacked, "REFUSED_FILTER_RETRY_SECONDS", 0.1)
     asked = []
 
@@ -632,8 +635,8 @@ async def test_a_refused_subscription_is_told_and_the_others_count_and_it_is_ask
 
 
 @pytest.mark.parametrize("say", ["connack", "suback"])
-async def test_a_broker_that_does_not_answer_the_greeting_is_given_up(monkeypatch, say):
-    """Seen of RabbitMQ when the node of a session is gone: no CONNACK within 30 s."""
+async def test_a_broker_that_does_not_answer_connect_is_given_up(monkeypatch, say):
+    """RabbitMQ does not answer so when the node of a session is gone: no CONNACK within 30 s."""
     monkeypatch.setattr(connection, "HANDSHAKE_IDLE_SECONDS", 0.3)
 
     async def silent(peer):
@@ -643,19 +646,19 @@ async def test_a_broker_that_does_not_answer_the_greeting_is_given_up(monkeypatc
 
     async with (
         scripted_broker(silent) as broker,
-        scripted_broker(stay) as other,
+        scripted_broker(serve_until_disconnect) as other,
         running_client(broker.url, other.url, keepalive=1) as listener,
     ):
-        gone = await listener.end()
-        assert (gone.code, gone.retry_in) == ("unreachable", 0)
-        assert "said nothing" in gone.reason
+        disconnected = await listener.end()
+        assert (disconnected.code, disconnected.retry_in) == ("unreachable", 0)
+        assert "said nothing" in disconnected.reason
         assert (await listener.connection()).url == other.url
 
 
 # --- deliveries ---
 
 
-async def test_what_no_other_client_survives_is_dropped_and_acknowledged_and_the_rest_arrives():
+async def test_messages_that_paho_cannot_read_are_dropped_and_acknowledged_and_the_rest_arrives():
     """Each of these ends paho's connection, and the broker would deliver it again at the next one, for ever."""
     bom = b"\x26" + length_prefixed("\ufeffkey") + length_prefixed("value")
 
@@ -775,17 +778,20 @@ async def test_a_message_at_qos_0_needs_no_acknowledgement():
         b"\x20\x00",
     ],
 )
-async def test_bytes_that_are_no_mqtt_end_the_connection_and_nothing_else(garbage):
+async def test_bytes_that_are_no_mqtt_end_only_the_connection(garbage):
     async def broken(peer):
         await peer.welcome()
         peer.raw(garbage)
         await peer.until_closed()
 
-    async with scripted_broker(broken, stay) as broker, running_client(broker.url) as listener:
+    async with (
+        scripted_broker(broken, serve_until_disconnect) as broker,
+        running_client(broker.url) as listener,
+    ):
         await listener.connection()
         open_publish = listener.publish(message())
-        gone = await listener.end()
-        assert (gone.code, "not MQTT" in gone.reason) == ("lost", True)
+        disconnected = await listener.end()
+        assert (disconnected.code, "not MQTT" in disconnected.reason) == ("lost", True)
         assert isinstance(open_publish.result(), NotConnected)
         await listener.connection()
         assert await listener.published(message()) is None
@@ -794,18 +800,21 @@ async def test_bytes_that_are_no_mqtt_end_the_connection_and_nothing_else(garbag
 @pytest.mark.parametrize(
     "garbage", [b"\x20\x00", b"\x20\x03\x00\x00\x7f", b"\x20\x03\x00\xee\x00", b"SSH-2.0-OpenSSH\r\n", b""]
 )
-async def test_an_answer_to_the_greeting_that_is_no_mqtt_is_a_failed_attempt(garbage):
+async def test_an_answer_to_connect_that_is_no_mqtt_is_a_failed_attempt(garbage):
     async def broken(peer):
         await peer.read(CONNECT)
         peer.raw(garbage)
 
-    async with scripted_broker(broken, stay) as broker, running_client(broker.url) as listener:
+    async with (
+        scripted_broker(broken, serve_until_disconnect) as broker,
+        running_client(broker.url) as listener,
+    ):
         assert (await listener.end()).code == "unreachable"
         await listener.connection()
 
 
-async def test_packets_that_come_in_single_bytes_are_packets():
-    async def drips(peer):
+async def test_packets_that_come_byte_by_byte_are_read():
+    async def send_byte_by_byte(peer):
         await peer.read(CONNECT)
         for byte in b"\x20\x03\0\0\0":
             peer.raw(bytes((byte,)))
@@ -819,7 +828,7 @@ async def test_packets_that_come_in_single_bytes_are_packets():
             await asyncio.sleep(0)
         await peer.until_closed()
 
-    async with scripted_broker(drips) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(send_byte_by_byte) as broker, running_client(broker.url) as listener:
         await listener.connection()
         assert (await listener.delivery()).payload == b"slow"
 
@@ -842,8 +851,8 @@ async def test_a_broker_that_stops_reading_gets_the_rest_when_it_reads_again():
         await broker.wait_until_done()
 
 
-async def test_no_fault_inside_ends_the_client(monkeypatch):
-    """The supervisor: whatever a library raises, the next attempt comes."""
+async def test_an_exception_inside_a_connection_attempt_does_not_end_the_client(monkeypatch):
+    """Whatever a library raises, the client makes the next attempt."""
     attempts = 0
     original = connection.MqttConnection.run
 
@@ -855,12 +864,12 @@ async def test_no_fault_inside_ends_the_client(monkeypatch):
         return await original(self)
 
     monkeypatch.setattr(connection.MqttConnection, "run", run)
-    async with scripted_broker(stay) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(serve_until_disconnect) as broker, running_client(broker.url) as listener:
         assert (await listener.end()).reason == "internal error: ZeroDivisionError"
         await listener.connection()
 
 
-async def test_an_exception_of_the_loop_s_own_reading_ends_the_connection_only(monkeypatch):
+async def test_an_exception_while_the_loop_reads_ends_only_the_connection(monkeypatch):
     failed = False
     original = PacketReader.handle
 
@@ -872,7 +881,7 @@ async def test_an_exception_of_the_loop_s_own_reading_ends_the_connection_only(m
         original(self, *packet)
 
     monkeypatch.setattr(PacketReader, "handle", handle)
-    async with scripted_broker(stay) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(serve_until_disconnect) as broker, running_client(broker.url) as listener:
         await listener.connection()
         assert isinstance(await listener.published(message()), NotConnected)
         assert (await listener.end()).code == "lost"
@@ -880,11 +889,11 @@ async def test_an_exception_of_the_loop_s_own_reading_ends_the_connection_only(m
         assert await listener.published(message()) is None
 
 
-def test_a_url_that_is_none_is_said_at_once():
+def test_an_invalid_url_is_refused_at_once():
     with pytest.raises(ValueError, match="begins with one of"):
         MqttClient(options("http://broker"))
 
 
 def test_the_options_show_no_secret():
-    shown = repr(options("mqtt://u:geheim@h", password="auchgeheim"))
-    assert "geheim" not in shown
+    representation = repr(options("mqtt://u:geheim@h", password="auchgeheim"))
+    assert "geheim" not in representation

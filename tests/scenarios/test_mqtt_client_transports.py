@@ -20,7 +20,7 @@ from wx2mqtt.mqtt.options import TlsFiles
 
 @dataclass
 class Certificates:
-    """Files of an authority, a broker's certificate for these names, and a client's."""
+    """Writes the files of an authority, of a broker's certificate for these names, and of a client's."""
 
     folder: Path
     names: tuple[str, ...] = ("localhost", "127.0.0.1")
@@ -49,7 +49,9 @@ class Certificates:
 
     @property
     def server_context(self) -> ssl.SSLContext:
-        """For a server of a test. With TLS 1.3 its session tickets, unread, would reset the connection at its end."""
+        """The TLS settings of a test's server. The session tickets of TLS 1.3, unread, would reset the
+        connection at its end.
+        """
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self.folder / "broker.pem", self.folder / "broker.key")
@@ -57,7 +59,7 @@ class Certificates:
 
     @property
     def listener(self) -> str:
-        """For mosquitto's configuration."""
+        """The lines of mosquitto's configuration for a listener with TLS."""
         return (
             "listener {port} 127.0.0.1\nallow_anonymous true\n"
             f"cafile {self.ca}\ncertfile {self.folder}/broker.pem\nkeyfile {self.folder}/broker.key\n"
@@ -69,8 +71,8 @@ def certificates(tmp_path: Path) -> Certificates:
     return Certificates(tmp_path)
 
 
-async def exchange(url: str, **more) -> None:
-    """A large and a small message there and back."""
+async def exchange_messages(url: str, **more) -> None:
+    """Sends large and small messages in both directions."""
     picture = bytes(range(256)) * 2000
     async with (
         running_client(url, client_id="reader", filters=("wx/in/#",), **more) as reader,
@@ -92,14 +94,14 @@ async def exchange(url: str, **more) -> None:
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 async def test_tls_with_an_authority_of_its_own(start_mosquitto: StartMosquitto, certificates, host):
     broker = start_mosquitto(certificates.listener, listener=False)
-    await exchange(f"mqtts://{host}:{broker.port}", tls=TlsFiles(ca_file=certificates.ca))
+    await exchange_messages(f"mqtts://{host}:{broker.port}", tls=TlsFiles(ca_file=certificates.ca))
 
 
 async def test_tls_with_a_client_certificate(start_mosquitto: StartMosquitto, certificates):
     broker = start_mosquitto(certificates.listener + "require_certificate true\n", listener=False)
     url = f"mqtts://localhost:{broker.port}"
     own = TlsFiles(ca_file=certificates.ca, cert_file=certificates.client, key_file=certificates.client_key)
-    await exchange(url, tls=own)
+    await exchange_messages(url, tls=own)
     async with running_client(url, tls=TlsFiles(ca_file=certificates.ca)) as listener:
         assert (await listener.end()).code == "unreachable"
 
@@ -127,9 +129,9 @@ async def test_a_certificate_of_an_unknown_authority_is_refused_in_words(
 ):
     broker = start_mosquitto(certificates.listener, listener=False)
     async with running_client(f"mqtts://localhost:{broker.port}") as listener:
-        gone = await listener.end()
-    assert gone.reason.startswith(f"the certificate of localhost:{broker.port} is not accepted: ")
-    assert "mqtt.tls.ca_file" in gone.reason
+        disconnected = await listener.end()
+    assert disconnected.reason.startswith(f"the certificate of localhost:{broker.port} is not accepted: ")
+    assert "mqtt.tls.ca_file" in disconnected.reason
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
@@ -141,12 +143,12 @@ async def test_a_certificate_for_another_host_is_refused_in_words(
     async with running_client(
         f"mqtts://{host}:{broker.port}", tls=TlsFiles(ca_file=certificates.ca)
     ) as listener:
-        gone = await listener.end()
-    assert gone.reason.startswith(f"the certificate of {host}:{broker.port} is not accepted: ")
-    assert "mismatch" in gone.reason
+        disconnected = await listener.end()
+    assert disconnected.reason.startswith(f"the certificate of {host}:{broker.port} is not accepted: ")
+    assert "mismatch" in disconnected.reason
 
 
-async def test_tls_where_there_is_none_and_none_where_there_is_tls_are_failed_attempts(
+async def test_tls_to_a_plain_port_and_a_plain_connection_to_a_tls_port_are_failed_attempts(
     start_mosquitto: StartMosquitto, mosquitto: Mosquitto, certificates
 ):
     secured = start_mosquitto(certificates.listener, listener=False)
@@ -159,26 +161,26 @@ async def test_tls_where_there_is_none_and_none_where_there_is_tls_are_failed_at
 
 
 @pytest.mark.parametrize("missing", ["ca_file", "cert_file", "key_file"])
-async def test_a_file_that_is_not_there_is_named(mosquitto: Mosquitto, certificates, missing: str):
+async def test_a_missing_certificate_file_is_named(mosquitto: Mosquitto, certificates, missing: str):
     """The system says which file it is; the ssl module leaves that out."""
     files = TlsFiles(ca_file=certificates.ca, cert_file=certificates.client, key_file=certificates.client_key)
     file = getattr(files, missing)
     file.unlink()
     async with running_client(f"mqtts://localhost:{mosquitto.port}", tls=files) as listener:
-        gone = await listener.end()
-    assert gone.reason == f"cannot read {file}: no such file or directory"
+        disconnected = await listener.end()
+    assert disconnected.reason == f"cannot read {file}: no such file or directory"
 
 
 async def test_websocket(start_mosquitto: StartMosquitto):
     broker = start_mosquitto(
         "listener {port} 127.0.0.1\nprotocol websockets\nallow_anonymous true\n", listener=False
     )
-    await exchange(f"ws://127.0.0.1:{broker.port}/mqtt?token=x")
+    await exchange_messages(f"ws://127.0.0.1:{broker.port}/mqtt?token=x")
 
 
 async def test_websocket_behind_tls(start_mosquitto: StartMosquitto, certificates):
     broker = start_mosquitto(certificates.listener + "protocol websockets\n", listener=False)
-    await exchange(f"wss://localhost:{broker.port}", tls=TlsFiles(ca_file=certificates.ca))
+    await exchange_messages(f"wss://localhost:{broker.port}", tls=TlsFiles(ca_file=certificates.ca))
 
 
 async def test_the_path_of_a_websocket_url_is_asked_for_and_a_ping_there_is_answered_masked():
@@ -216,11 +218,11 @@ async def test_a_web_server_that_speaks_no_mqtt_is_a_failed_attempt():
 
 async def test_unix_socket(start_mosquitto: StartMosquitto, tmp_path: Path):
     start_mosquitto(f"listener 0 {tmp_path}/m.sock\nallow_anonymous true\n", listener=False)
-    await exchange(f"unix://{tmp_path}/m.sock")
+    await exchange_messages(f"unix://{tmp_path}/m.sock")
 
 
-async def test_a_unix_socket_that_is_not_there_is_named(tmp_path: Path):
+async def test_a_missing_unix_socket_is_named(tmp_path: Path):
     async with running_client(f"unix://{tmp_path}/none.sock") as listener:
-        gone = await listener.end()
-    assert str(tmp_path / "none.sock") in gone.reason
-    assert gone.retry_in <= 1.5
+        disconnected = await listener.end()
+    assert str(tmp_path / "none.sock") in disconnected.reason
+    assert disconnected.retry_in <= 1.5

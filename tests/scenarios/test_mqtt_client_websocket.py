@@ -1,4 +1,4 @@
-"""The client against WebSocket servers that are wrong, endless or slow, and what a large file costs it."""
+"""The client against WebSocket servers that are wrong, endless or slow, and how much CPU time a large file takes."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from wx2mqtt.mqtt.options import parse_broker_url
 CONNACK = b"\x20\x03\x00\x00\x00"
 
 
-async def request_of(peer: Peer) -> bytes:
+async def read_request(peer: Peer) -> bytes:
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         return await peer.reader.readuntil(b"\r\n\r\n")
 
 
 async def accept(peer: Peer) -> None:
-    """The handshake, CONNECT and CONNACK."""
-    peer.raw(acceptance(await request_of(peer)))
+    """Answers the handshake and CONNECT."""
+    peer.raw(acceptance(await read_request(peer)))
     assert read_frame(await peer.reader.read(1000)) is not None
     peer.raw(frame(CONNACK))
 
 
-async def rest_of(peer: Peer) -> bytes:
-    """All that the client still sends, up to its end of the connection."""
+async def read_to_end(peer: Peer) -> bytes:
+    """Returns all that the client still sends until it closes the connection."""
     with contextlib.suppress(ConnectionError):  # it had not read all that was sent
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             return await peer.reader.read()
@@ -86,21 +86,21 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-async def test_a_wrong_answer_is_a_failed_attempt_in_words_and_an_ended_connection(case: str):
+async def test_a_wrong_answer_is_a_failed_attempt_with_a_reason_and_ends_the_connection(case: str):
     answer, words = REFUSALS[case]
     ended = asyncio.get_running_loop().create_future()
 
     async def script(peer: Peer) -> None:
-        peer.raw(answer(await request_of(peer)))
-        await rest_of(peer)
+        peer.raw(answer(await read_request(peer)))
+        await read_to_end(peer)
         if not ended.done():
             ended.set_result(None)
 
     async with scripted_broker(script) as broker, running_client(url(broker.port)) as listener:
-        gone = await listener.end()
+        disconnected = await listener.end()
         await asyncio.wait_for(ended, MAX_WAIT_SECONDS)
-    assert gone.code == "unreachable"
-    assert gone.reason.startswith(f"127.0.0.1:{broker.port} {words}")
+    assert disconnected.code == "unreachable"
+    assert disconnected.reason.startswith(f"127.0.0.1:{broker.port} {words}")
 
 
 def open_descriptors() -> int:
@@ -108,37 +108,37 @@ def open_descriptors() -> int:
     return count
 
 
-async def drip(peer: Peer, ended: asyncio.Event) -> None:
-    """Answers the request byte by byte, without end."""
-    await request_of(peer)
-    gone = asyncio.create_task(peer.reader.read())
+async def answer_byte_by_byte(peer: Peer, ended: asyncio.Event) -> None:
+    """Answers the request byte by byte without an end, until the client closes the connection."""
+    await read_request(peer)
+    client_closed = asyncio.create_task(peer.reader.read())
     peer.raw(b"HTTP/1.1 101 Switching Protocols\r\nX: ")
-    while not gone.done():
+    while not client_closed.done():
         peer.raw(b"x")
-        await asyncio.wait([gone], timeout=0.01)
+        await asyncio.wait([client_closed], timeout=0.01)
     ended.set()
 
 
-async def test_a_handshake_that_drips_ends_with_the_deadline_and_leaves_no_thread_and_no_descriptor(
+async def test_a_slow_handshake_ends_with_the_deadline_and_leaves_no_thread_and_no_descriptor(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(connection, "CONNECT_TIMEOUT_SECONDS", 0.3)
     ended = asyncio.Event()
-    async with scripted_broker(lambda peer: drip(peer, ended)) as broker:
+    async with scripted_broker(lambda peer: answer_byte_by_byte(peer, ended)) as broker:
         threads, descriptors = threading.active_count(), open_descriptors()
         async with running_client(url(broker.port)) as listener:
             for _ in range(3):
-                gone = await listener.end()
-                assert gone.reason == f"no answer from 127.0.0.1:{broker.port}"
+                disconnected = await listener.end()
+                assert disconnected.reason == f"no answer from 127.0.0.1:{broker.port}"
             await asyncio.wait_for(ended.wait(), MAX_WAIT_SECONDS)
         await asyncio.wait_for(ended.wait(), MAX_WAIT_SECONDS)
         assert threading.active_count() <= threads
         assert open_descriptors() <= descriptors + 2  # of the server, which may still close its own
 
 
-async def test_a_stop_does_not_wait_for_a_handshake_that_drips():
+async def test_a_stop_does_not_wait_for_a_slow_handshake():
     ended = asyncio.Event()
-    async with scripted_broker(lambda peer: drip(peer, ended)) as broker:
+    async with scripted_broker(lambda peer: answer_byte_by_byte(peer, ended)) as broker:
         async with running_client(url(broker.port)):
             async with asyncio.timeout(MAX_WAIT_SECONDS):
                 while not broker.connections:
@@ -148,10 +148,10 @@ async def test_a_stop_does_not_wait_for_a_handshake_that_drips():
         await asyncio.wait_for(ended.wait(), MAX_WAIT_SECONDS)
 
 
-async def test_an_abort_ends_a_handshake_that_drips_at_once():
+async def test_an_abort_ends_a_slow_handshake_at_once():
     ended = asyncio.Event()
     async with (
-        scripted_broker(lambda peer: drip(peer, ended)) as broker,
+        scripted_broker(lambda peer: answer_byte_by_byte(peer, ended)) as broker,
         running_client(url(broker.port)) as listener,
         asyncio.timeout(MAX_WAIT_SECONDS),
     ):
@@ -165,17 +165,17 @@ async def test_an_abort_ends_a_handshake_that_drips_at_once():
         assert time.monotonic() - start < allowed(2)
 
 
-async def test_a_tls_handshake_that_drips_ends_with_its_deadline(monkeypatch: pytest.MonkeyPatch):
+async def test_a_slow_tls_handshake_ends_with_its_deadline(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sockets, "ADDRESS_CONNECT_TIMEOUT_SECONDS", 0.3)
     ended = asyncio.Event()
 
     async def script(peer: Peer) -> None:
         await peer.reader.read(1)
-        gone = asyncio.create_task(rest_of(peer))
+        client_closed = asyncio.create_task(read_to_end(peer))
         peer.raw(b"\x16\x03\x03\x40\x00")
-        while not gone.done():
+        while not client_closed.done():
             peer.raw(b"\x02")
-            await asyncio.wait([gone], timeout=0.01)
+            await asyncio.wait([client_closed], timeout=0.01)
         ended.set()
 
     async with (
@@ -186,7 +186,7 @@ async def test_a_tls_handshake_that_drips_ends_with_its_deadline(monkeypatch: py
         await asyncio.wait_for(ended.wait(), MAX_WAIT_SECONDS)
 
 
-async def test_a_frame_and_a_message_without_end_are_not_kept_and_a_stop_is_served_meanwhile():
+async def test_an_endless_frame_and_an_endless_message_are_not_kept_in_memory_and_a_stop_is_not_delayed():
     """MQTT's limit of a packet holds inside of a frame as it does over TCP."""
     flooded = asyncio.Event()
 
@@ -216,21 +216,21 @@ async def test_a_frame_and_a_message_without_end_are_not_kept_and_a_stop_is_serv
     assert not [event for event in listener.events if hasattr(event, "payload")]
 
 
-async def test_frames_that_are_not_allowed_end_an_established_connection_in_words():
+async def test_forbidden_frames_end_an_established_connection_with_a_reason():
     connected = asyncio.Event()
 
     async def script(peer: Peer) -> None:
         await accept(peer)
         await connected.wait()
         peer.raw(frame(b"\xc0\x00", reserved=4))
-        await rest_of(peer)
+        await read_to_end(peer)
 
     async with scripted_broker(script) as broker, running_client(url(broker.port), filters=()) as listener:
         await listener.connection()
         connected.set()
-        gone = await listener.end()
-    assert gone.code == "lost"
-    assert "not MQTT over WebSocket" in gone.reason
+        disconnected = await listener.end()
+    assert disconnected.code == "lost"
+    assert "not MQTT over WebSocket" in disconnected.reason
 
 
 async def test_pings_between_the_fragments_of_a_packet_are_answered_while_nothing_is_sent():
@@ -244,11 +244,11 @@ async def test_pings_between_the_fragments_of_a_packet_are_answered_while_nothin
             while not ponged.done():
                 data += await peer.reader.read(1000)
                 while (read := read_frame(data)) is not None:
-                    one, data = read
-                    if one.opcode == PONG:
-                        ponged.set_result(one.payload)
+                    byte, data = read
+                    if byte.opcode == PONG:
+                        ponged.set_result(byte.payload)
         peer.raw(frame(b"\x06\x00\x01t\x00hi", 0))
-        await rest_of(peer)
+        await read_to_end(peer)
 
     async with scripted_broker(script) as broker, running_client(url(broker.port), filters=()) as listener:
         await listener.connection()
@@ -256,12 +256,12 @@ async def test_pings_between_the_fragments_of_a_packet_are_answered_while_nothin
         assert (await listener.delivery()).payload == b"hi"
 
 
-async def test_leave_is_taken_with_a_disconnect_in_a_masked_frame():
+async def test_a_stop_sends_the_disconnect_in_a_masked_frame():
     last = asyncio.get_running_loop().create_future()
 
     async def script(peer: Peer) -> None:
         await accept(peer)
-        last.set_result(await rest_of(peer))
+        last.set_result(await read_to_end(peer))
 
     async with scripted_broker(script) as broker:
         async with running_client(url(broker.port), filters=()) as listener:
@@ -273,19 +273,19 @@ async def test_leave_is_taken_with_a_disconnect_in_a_masked_frame():
 @pytest.mark.parametrize(("connack", "refuses"), [(b"\x20\x02\x00\x01", True), (CONNACK, False)])
 async def test_the_version_is_probed_over_a_websocket_too(connack: bytes, refuses: bool):
     async def script(peer: Peer) -> None:
-        peer.raw(acceptance(await request_of(peer)))
+        peer.raw(acceptance(await read_request(peer)))
         await peer.reader.readexactly(1)
         peer.raw(frame(connack))
-        await rest_of(peer)
+        await read_to_end(peer)
 
     async with scripted_broker(script) as broker:
         assert await broker_features.refuses_mqtt_5(parse_broker_url(url(broker.port)), None) is refuses
 
 
-async def test_the_probe_of_the_version_ends_where_a_handshake_drips(monkeypatch: pytest.MonkeyPatch):
+async def test_the_probe_of_the_version_ends_at_a_slow_handshake(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(broker_features, "VERSION_PROBE_TIMEOUT_SECONDS", 0.3)
     ended = asyncio.Event()
-    async with scripted_broker(lambda peer: drip(peer, ended)) as broker:
+    async with scripted_broker(lambda peer: answer_byte_by_byte(peer, ended)) as broker:
         threads = threading.active_count()
         assert not await broker_features.refuses_mqtt_5(parse_broker_url(url(broker.port)), None)
         await asyncio.wait_for(ended.wait(), MAX_WAIT_SECONDS)
@@ -294,12 +294,12 @@ async def test_the_probe_of_the_version_ends_where_a_handshake_drips(monkeypatch
 
 FILE_BYTES = 24 << 20
 
-# Of a WebSocket to that of TCP; measured: 2, and 13 with the WebSocket of paho.
+# CPU time of a WebSocket to that of TCP: measured are 2, and 13 with the WebSocket of paho.
 MAX_FACTOR = 6
 
 
 async def cpu_seconds_of_a_file(to: str, port: int, file: Path, content: bytes) -> float:
-    """Returns what it costs to receive a file that somebody publishes at `port`."""
+    """Returns the CPU seconds that it takes to receive a file that somebody publishes at `port`."""
     async with running_client(to, filters=("wx/out/#",)) as listener:
         await listener.connection()
         started_at = time.process_time()
@@ -314,7 +314,7 @@ async def cpu_seconds_of_a_file(to: str, port: int, file: Path, content: bytes) 
     return seconds
 
 
-async def test_a_large_file_costs_over_a_websocket_what_it_costs_over_tcp(
+async def test_a_large_file_takes_similar_cpu_time_over_a_websocket_as_over_tcp(
     start_mosquitto: StartMosquitto, tmp_path: Path
 ):
     websocket = free_port()

@@ -1,4 +1,4 @@
-"""A backend that another package brings: installed by its files alone, and used by the whole bridge."""
+"""A backend of another package: installed by its files alone, and used by the whole bridge."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tests.support.process import BridgeProcess
 from tests.support.subscriber import Subscriber
 
 MODULE = Path(__file__).with_name("echo_backend.py")
-# The fork server of the tests has its own path.
+# A process of its own, since the fork server of the tests has another path.
 PROGRAM = [sys.executable, "-m", "wx2mqtt"]
 
 
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
-    """The environment of a Python in which `wx2mqtt-echo` is installed."""
+    """Returns the environment of a Python in which `wx2mqtt-echo` is installed."""
     return install(tmp_path / "site", MODULE.read_text())
 
 
 def install(folder: Path, module: str, entry_point: str = "echo = wx2mqtt_echo:ENTRY") -> dict[str, str]:
-    """Writes what pip would: the module, and what says that it is a package with an entry point."""
+    """Writes what pip would install: the module, and the metadata of a package with an entry point."""
     info = folder / "wx2mqtt_echo-1.0.dist-info"
     info.mkdir(parents=True)
     (folder / "wx2mqtt_echo.py").write_text(module)
@@ -81,7 +81,7 @@ def test_the_whole_bridge_logs_in_receives_and_sends_with_it(
         assert (message["text"], message["trusted"]) == ("You said: hello", True)
 
 
-def test_check_and_the_schema_know_it(tmp_path: Path, installed: dict[str, str]) -> None:
+def test_check_and_the_schema_know_the_installed_backend(tmp_path: Path, installed: dict[str, str]) -> None:
     code, output = check(tmp_path, installed, account())
     assert code == 0, output
     schema = json.loads(run(installed, "schema", "config").stdout)
@@ -99,7 +99,7 @@ def test_wrong_options_are_named_without_their_values(tmp_path: Path, installed:
     assert "geheim" not in output
 
 
-def test_a_name_that_no_package_brings_is_told_with_those_that_are_there(
+def test_a_backend_that_no_package_has_is_named_with_those_that_exist(
     tmp_path: Path, installed: dict[str, str]
 ) -> None:
     code, output = check(tmp_path, installed, account(backend="ecko"))

@@ -1,4 +1,4 @@
-"""Can everybody use the page: each of its states in both languages, light and dark, narrow and wide."""
+"""The page can be used by everybody: each of its states in both languages, light and dark, narrow and wide."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ pytestmark = pytest.mark.browser
 
 LANGUAGES = ("en", "zh-CN")
 
-# The way of Tab through the page is the same in both languages; it takes most of the time.
+# The order of Tab through the page is the same in both languages; it takes most of the time.
 KEYBOARD_WIDTHS = {"en": 360, "zh-CN": 1100}
 LONG = "一个非常长的名字" * 12 + "Donaudampfschifffahrtsgesellschaftskapitän" * 3
 
 
-def busy() -> BridgeState:
-    """Online, with everything on the page that there can be."""
+def full_state() -> BridgeState:
+    """Returns an account that is online, with everything on the page that there can be."""
     view = FakeAccountView()
     view.messages = [
         line(text=LONG), line(kind="image", media="p1", preview="p1"), line(group=True, chat=LONG, sender=LONG, own=False),
@@ -70,8 +70,8 @@ def busy() -> BridgeState:
     return bridge(view)
 
 
-def troubled() -> BridgeState:
-    """Everything is wrong at once, on two accounts, and the changed file, too."""
+def faulty_state() -> BridgeState:
+    """Returns two accounts and a changed file on which everything is wrong at once."""
     view = FakeAccountView()
     view.login = login(LoginState.REFUSED, reason=LONG)
     counters = AccountCounters(started=NOW, broker_reason=LONG, standby=True, connects=3)
@@ -86,8 +86,8 @@ def troubled() -> BridgeState:
     return bridge(view, other, problems=lambda: (problem,))
 
 
-def beginning(state: LoginState = LoginState.WAITING_FOR_SCAN, **more: Any) -> BridgeState:
-    """Nobody has written yet."""
+def state_without_messages(state: LoginState = LoginState.WAITING_FOR_SCAN, **more: Any) -> BridgeState:
+    """Returns an account to which nobody has written yet."""
     view = FakeAccountView()
     view.login = login(state, qr_expires=None, **more)
     view.qr_image = PNG if state is LoginState.WAITING_FOR_SCAN else b""
@@ -95,8 +95,8 @@ def beginning(state: LoginState = LoginState.WAITING_FOR_SCAN, **more: Any) -> B
     return bridge(view, setup_command=lambda: "wx2mqtt setup")
 
 
-def of_a_bot(need: OwnerNeed) -> BridgeState:
-    """Online with a bot of WeCom, of which the operator has not said everything."""
+def state_of_unclaimed_bot(need: OwnerNeed) -> BridgeState:
+    """Returns an account that is online with a bot of WeCom whose owner is not fully configured."""
     view = FakeAccountView()
     view.login = login(LoginState.ONLINE, needs=Needs.OWNER, reason=LONG)
     people = (entry("ZhangSan"), entry("x" * 64, name=LONG))
@@ -106,38 +106,38 @@ def of_a_bot(need: OwnerNeed) -> BridgeState:
     return bridge(view)
 
 
-def without_file() -> BridgeState:
-    """No configuration yet."""
+def state_without_file() -> BridgeState:
+    """Returns the state without a configuration file."""
     problem = Problem("wx2mqtt.yaml", 1, "file", "there is no such file")
     return bridge(problems=lambda: (problem,), setup_command=lambda: "wx2mqtt setup -c wx2mqtt.yaml")
 
 
-def asks_for_number() -> BridgeState:
-    return beginning(LoginState.WAITING_FOR_CONFIRM, needs=Needs.CODE)
+def state_that_asks_for_number() -> BridgeState:
+    return state_without_messages(LoginState.WAITING_FOR_CONFIRM, needs=Needs.CODE)
 
 
 GUARDED = {"host": "0.0.0.0", "password": "geheim"}
 
 STATES: dict[str, tuple[Callable[[], BridgeState], str, dict[str, Any]]] = {
-    "messages, commands and contacts": (busy, "/?texts=1", {}),
-    "texts are hidden": (busy, "/?said=sent&id=page-0123456789abcdef0123", {}),
-    "a search in the messages": (busy, "/?texts=1&account=home&find=匹配", {}),
-    "a person is chosen": (busy, "/?account=home&to=wife", {}),
-    "problems": (troubled, "/", {}),
-    "a code to scan": (beginning, "/", {}),
-    "a number of the phone": (asks_for_number, "/", {}),
-    "no configuration": (without_file, "/", {}),
-    "the question before a logout": (busy, "/accounts/home/logout", {}),
-    "the question before a new owner": (busy, "/accounts/home/new-owner", {}),
-    "a bot that may be somebody else's": (partial(of_a_bot, OwnerNeed.BOT), "/", {}),
-    "a bot without an owner": (partial(of_a_bot, OwnerNeed.PERSON), "/", {}),
-    "the form for the password": (busy, "/login", GUARDED),
+    "messages, commands and contacts": (full_state, "/?texts=1", {}),
+    "texts are hidden": (full_state, "/?said=sent&id=page-0123456789abcdef0123", {}),
+    "a search in the messages": (full_state, "/?texts=1&account=home&find=匹配", {}),
+    "a person is chosen": (full_state, "/?account=home&to=wife", {}),
+    "problems": (faulty_state, "/", {}),
+    "a code to scan": (state_without_messages, "/", {}),
+    "a number of the phone": (state_that_asks_for_number, "/", {}),
+    "no configuration": (state_without_file, "/", {}),
+    "the question before a logout": (full_state, "/accounts/home/logout", {}),
+    "the question before a new owner": (full_state, "/accounts/home/new-owner", {}),
+    "a bot that may be somebody else's": (partial(state_of_unclaimed_bot, OwnerNeed.BOT), "/", {}),
+    "a bot without an owner": (partial(state_of_unclaimed_bot, OwnerNeed.PERSON), "/", {}),
+    "the form for the password": (full_state, "/login", GUARDED),
 }
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("state", STATES)
-async def test_everybody_can_read_and_use_it(tmp_path: Path, state: str, language: str):
+async def test_each_state_of_the_page_is_accessible(tmp_path: Path, state: str, language: str):
     make, path, web = STATES[state]
     library = FakeMediaLibrary(tmp_path)
     library.put("p1", PNG)
@@ -147,7 +147,7 @@ async def test_everybody_can_read_and_use_it(tmp_path: Path, state: str, languag
 
 
 def examine(url: str, language: str) -> None:
-    """Nothing is found at any width and in any colours."""
+    """Checks that there is no finding at any width and in any colours."""
     for width in (360, 1100):
         with Chromium(width, 800, language) as browser:
             for scheme in ("light", "dark"):
@@ -181,7 +181,7 @@ return cards.map(({ card, box }) => {
 });
 """
 
-# Between two lines of text there are 8, at the ends of a card 17.
+# There are 8 pixels between two lines of text, and 17 at the ends of a card.
 MAX_EMPTY_PIXELS = 100
 
 
@@ -193,7 +193,7 @@ MAX_EMPTY_PIXELS = 100
 async def test_cards_fill_their_columns(state: str, width: int):
     make, *_ = STATES[state]
 
-    def look(url: str) -> list[tuple[str, int, bool]]:
+    def read_cards(url: str) -> list[tuple[str, int, bool]]:
         with Chromium(width, 800) as browser:
             browser.open(url)
             browser.until("document.readyState === 'complete'")
@@ -201,13 +201,13 @@ async def test_cards_fill_their_columns(state: str, width: int):
             return cards
 
     async with running_web_server(None, make()) as (server, _):
-        cards = await asyncio.to_thread(look, f"{server.url}/?texts=1")
+        cards = await asyncio.to_thread(read_cards, f"{server.url}/?texts=1")
     assert [card for card in cards if card[1] > MAX_EMPTY_PIXELS or not card[2]] == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_when_a_window_closes_reads_as_its_line_does(scheme: str):
-    def look(url: str) -> list[list[str]]:
+    def read_styles(url: str) -> list[list[str]]:
         with Chromium(1100, 800) as browser:
             browser.prefer(scheme)
             browser.open(url)
@@ -219,8 +219,8 @@ async def test_when_a_window_closes_reads_as_its_line_does(scheme: str):
             )
             return styles
 
-    async with running_web_server(None, busy()) as (server, _):
-        own, line = await asyncio.to_thread(look, f"{server.url}/")
+    async with running_web_server(None, full_state()) as (server, _):
+        own, line = await asyncio.to_thread(read_styles, f"{server.url}/")
     assert own == line
 
 
@@ -241,12 +241,12 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_what_is_wrong_would_be_found(fault: str):
-    def examined(url: str) -> list[str]:
+    def findings_with_fault(url: str) -> list[str]:
         with Chromium(500, 700) as browser:
             browser.open(url)
             browser.run(FAULTS[fault])
             return usability.findings(browser, "en") or usability.keyboard_findings(browser)
 
-    async with running_web_server(None, busy()) as (server, _):
-        wrong = await asyncio.to_thread(examined, f"{server.url}/")
-    assert any(one.startswith(f"{fault}:") for one in wrong), wrong
+    async with running_web_server(None, full_state()) as (server, _):
+        wrong = await asyncio.to_thread(findings_with_fault, f"{server.url}/")
+    assert any(finding.startswith(f"{fault}:") for finding in wrong), wrong

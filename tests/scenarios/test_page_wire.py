@@ -1,4 +1,4 @@
-"""The page's server on a real socket: many who look on, who leave, who take nothing; and what comes to them."""
+"""The page's server on a real socket: many readers, readers that leave or stop reading, and the events they get."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.scenarios.test_web_wire import HOST, drained, line
+from tests.scenarios.test_web_wire import HOST, connect, wait_until_idle
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.page import FakeAccountView, bridge, entry, login
 from tests.support.page import line as message
@@ -32,23 +32,23 @@ def changes():
     return ChangeNotifier()
 
 
-async def event(lines):
-    """The parts of the next event that brings some."""
+async def next_event(lines):
+    """Returns the parts of the next event that has some."""
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        async for one in lines:
-            if one.startswith("data: "):
-                return json.loads(one[6:])
+        async for connect in lines:
+            if connect.startswith("data: "):
+                return json.loads(connect[6:])
     raise AssertionError("it ended")
 
 
-async def until(true):
-    """Until it is so; nobody tells."""
+async def wait_until(condition):
+    """Waits until the condition holds, by asking again and again."""
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        while not true():  # noqa: ASYNC110
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
-async def test_what_changes_comes_at_once_and_is_not_gathered_on_the_way(view, changes):
+async def test_a_change_is_sent_at_once_and_not_buffered(view, changes):
     async with (
         running_web_server(bridge=bridge(view, changes=changes)) as (_, http),
         http.stream("GET", "/events") as answer,
@@ -57,16 +57,16 @@ async def test_what_changes_comes_at_once_and_is_not_gathered_on_the_way(view, c
         assert answer.headers["x-accel-buffering"] == "no"
         assert "content-length" not in answer.headers
         lines = answer.aiter_lines()
-        assert "home.state" in await event(lines)
-        await asyncio.sleep(live.MIN_REFRESH_SECONDS)  # quiet since: what comes now need not wait
+        assert "home.state" in await next_event(lines)
+        await asyncio.sleep(live.MIN_REFRESH_SECONDS)  # after this pause the next change is sent at once
         began = asyncio.get_running_loop().time()
         view.login = login(LoginState.LOGGED_OUT)
         changes.notify()
-        assert "Logged out" in (await event(lines))["home.state"]
+        assert "Logged out" in (await next_event(lines))["home.state"]
         assert asyncio.get_running_loop().time() - began < allowed(0.5)
 
 
-async def test_to_ask_whether_one_may_look_on_begins_nothing(view):
+async def test_a_head_request_for_the_event_stream_opens_none(view):
     async with running_web_server(bridge=bridge(view)) as (_, http):
         for _ in range(3 * MAX_VIEWERS):
             answer = await http.head("/events")
@@ -74,14 +74,14 @@ async def test_to_ask_whether_one_may_look_on_begins_nothing(view):
     assert view.reads == 0
 
 
-async def test_when_enough_look_on_the_next_one_is_told_so_and_sees_the_page(view, changes):
+async def test_one_event_stream_too_many_is_refused_and_its_client_still_gets_the_page(view, changes):
     async with (
         running_web_server(bridge=bridge(view, changes=changes)) as (server, http),
-        AsyncExitStack() as stack,
+        AsyncExitStack() as connections,
     ):
         for _ in range(MAX_VIEWERS):
-            client = await stack.enter_async_context(line(server))
-            client.say("GET /events HTTP/1.1", HOST)
+            client = await connections.enter_async_context(connect(server))
+            client.send_lines("GET /events HTTP/1.1", HOST)
             await client.reader.readuntil(b"data: ")
         refused = await http.get("/events")
         assert refused.status_code == 503
@@ -93,48 +93,48 @@ async def test_when_enough_look_on_the_next_one_is_told_so_and_sees_the_page(vie
                 changes.notify()
 
 
-async def test_a_thousand_who_come_and_go_leave_nothing_behind(view):
+async def test_a_thousand_readers_that_leave_do_not_stay_in_memory(view):
     async with running_web_server(bridge=bridge(view)) as (server, http):
         for _ in range(50):
-            async with AsyncExitStack() as stack:
+            async with AsyncExitStack() as connections:
                 for _ in range(20):
-                    client = await stack.enter_async_context(line(server))
-                    client.say("GET /events HTTP/1.1", HOST)
-        await until(lambda: not open_connections(server))
-        await drained(server)
+                    client = await connections.enter_async_context(connect(server))
+                    client.send_lines("GET /events HTTP/1.1", HOST)
+        await wait_until(lambda: not open_connections(server))
+        await wait_until_idle(server)
         async with http.stream("GET", "/events") as answer:
             assert answer.status_code == 200
 
 
-async def test_who_takes_nothing_is_cut_off_and_keeps_nobody_waiting(view, changes, monkeypatch):
+async def test_a_reader_that_stops_reading_is_cut_off_and_delays_nobody(view, changes, monkeypatch):
     monkeypatch.setattr(http_limits, "WRITE_STALL_SECONDS", 0.3)
     monkeypatch.setattr(live, "MIN_REFRESH_SECONDS", 0.0)
     async with (
         running_web_server(bridge=bridge(view, changes=changes)) as (server, http),
-        line(server) as slow,
+        connect(server) as slow,
         http.stream("GET", "/events?texts=1") as answer,
     ):
         lines = answer.aiter_lines()
-        await event(lines)
+        await next_event(lines)
         slow.reader._transport.pause_reading()  # type: ignore[attr-defined]
-        slow.say("GET /events?texts=1 HTTP/1.1", HOST)
-        await until(lambda: len(open_connections(server)) == 2)
+        slow.send_lines("GET /events?texts=1 HTTP/1.1", HOST)
+        await wait_until(lambda: len(open_connections(server)) == 2)
         number = 0
         while len(open_connections(server)) == 2:
             number += 1
             view.messages = [message(text=f"{number} {'a' * 300_000}")]
             changes.notify()
-            assert f"{number} aaa" in (await event(lines))["home.messages"]
+            assert f"{number} aaa" in (await next_event(lines))["home.messages"]
             assert number < 500
 
 
-async def test_at_the_stop_nobody_is_waited_for(view):
-    async with running_web_server(bridge=bridge(view)) as (server, _), line(server) as client:
-        client.say("GET /events HTTP/1.1", HOST)
+async def test_a_stop_does_not_wait_for_event_streams(view):
+    async with running_web_server(bridge=bridge(view)) as (server, _), connect(server) as client:
+        client.send_lines("GET /events HTTP/1.1", HOST)
         await client.reader.readuntil(b"data: ")
         async with asyncio.timeout(allowed(1.5)):
             await server.stop()
-            await client.over()
+            await client.read_to_end()
 
 
 @pytest.mark.parametrize(
@@ -142,11 +142,11 @@ async def test_at_the_stop_nobody_is_waited_for(view):
 )
 async def test_a_huge_form_is_refused_before_it_is_read(view, path):
     async with running_web_server(bridge=bridge(view)) as (server, http):
-        async with line(server) as client:
-            client.say(f"POST {path} HTTP/1.1", HOST, f"content-length: {10**9}")
+        async with connect(server) as client:
+            client.send_lines(f"POST {path} HTTP/1.1", HOST, f"content-length: {10**9}")
             assert await client.status() == 413
-        async with line(server) as client:
-            client.say("POST /accounts/home/test HTTP/1.1", HOST, "transfer-encoding: chunked")
+        async with connect(server) as client:
+            client.send_lines("POST /accounts/home/test HTTP/1.1", HOST, "transfer-encoding: chunked")
             with contextlib.suppress(ConnectionError):
                 for _ in range(1000):
                     client.writer.write(b"4000\r\n" + b"a" * 0x4000 + b"\r\n")
@@ -176,13 +176,13 @@ TRICKS = [
 @pytest.mark.parametrize("path", TRICKS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_no_trick_with_the_path_leads_anywhere(view, path, method):
-    async with running_web_server(bridge=bridge(view)) as (server, _), line(server) as client:
-        client.say(f"{method} {path} HTTP/1.1", HOST, "content-length: 0")
+    async with running_web_server(bridge=bridge(view)) as (server, _), connect(server) as client:
+        client.send_lines(f"{method} {path} HTTP/1.1", HOST, "content-length: 0")
         assert await client.status() in {404, 405}
     assert view.done == []
 
 
-async def test_the_page_of_five_thousand_contacts_is_there_at_once(view):
+async def test_the_page_of_five_thousand_contacts_is_made_quickly(view):
     view.people = [entry(f"f{number}", name=f"Friend {number:04}") for number in range(5000)]
     async with running_web_server(bridge=bridge(view)) as (_, http):
         await http.get("/")

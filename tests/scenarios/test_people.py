@@ -1,4 +1,4 @@
-"""Who has which topic, through logins, renames, attacks and losses."""
+"""Which topic each person has after logins, renames, attempts at impersonation and losses of the database."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tests.support.home import PEOPLE, Home
 CONTACTS = "wx/contacts"
 
 
-async def directory(home: Home, **wanted: Any) -> dict[str, Any]:
-    """The directory once it has somebody with what is wanted."""
+async def directory_with(home: Home, **wanted: Any) -> dict[str, Any]:
+    """Waits until the directory has somebody with these fields; returns all contacts by their user."""
 
     def fits(received: Any) -> bool:
         people = received.body["contacts"]
-        return any(all(one.get(key) == value for key, value in wanted.items()) for one in people)
+        return any(all(contact.get(key) == value for key, value in wanted.items()) for contact in people)
 
     received = await home.in_thread(
-        home.subscriber.wait, CONTACTS, lambda one: bool(one.payload) and fits(one)
+        home.subscriber.wait, CONTACTS, lambda message: bool(message.payload) and fits(message)
     )
-    return {one["user"]: one for one in received.body["contacts"]}
+    return {contact["user"]: contact for contact in received.body["contacts"]}
 
 
 async def log_in_again(home: Home, *, meanwhile: Any = None) -> None:
-    """The phone ends the login; everybody has another UserName in the next one."""
+    """Lets the phone end the login, and logs in again, in which everybody has another UserName."""
     since = home.subscriber.count
     await home.control.post("logout", retcode=1101)
     await home.body(STATE, state="waiting_for_scan", since=since)
@@ -42,16 +42,18 @@ async def log_in_again(home: Home, *, meanwhile: Any = None) -> None:
     await home.control.wait("polling")
 
 
-async def level_of(home: Home, who: str, text: str) -> str:
-    """On which topic arrives what somebody says."""
-    await home.control.say(who, text)
-    received = await home.in_thread(home.subscriber.wait, "wx/in/#", lambda one: one.body["text"] == text)
+async def topic_level_of(home: Home, sender: str, text: str) -> str:
+    """Lets somebody write; returns the level of the topic on which the message arrives."""
+    await home.control.say(sender, text)
+    received = await home.in_thread(
+        home.subscriber.wait, "wx/in/#", lambda message: message.body["text"] == text
+    )
     return str(received.topic.removeprefix("wx/in/"))
 
 
 async def test_the_directory_says_who_has_which_topic_and_why(home: Home):
     await home.log_in()
-    people = await directory(home, user="wife")
+    people = await directory_with(home, user="wife")
     whole = home.subscriber.on(CONTACTS)[-1].body
     assert (whole["schema"], whole["complete"], whole["count"]) == (1, True, len(whole["contacts"]))
     assert people["wife"] == {
@@ -72,7 +74,7 @@ async def test_the_directory_says_who_has_which_topic_and_why(home: Home):
     answer = await ask(home, "contacts", query="小明", kind="friend")
     assert answer["data"]["count"] == 2
     every = await ask(home, "contacts")
-    assert {one["user"] for one in every["data"]["contacts"]} == set(people)
+    assert {contact["user"] for contact in every["data"]["contacts"]} == set(people)
     assert home.subscriber.on("wx/event/contact_added") == [], "nobody becomes a contact by a login"
 
 
@@ -84,17 +86,17 @@ async def test_people_come_go_and_change_their_names(home: Home):
     await home.control.post("people", rename={"id": "bob", "nickname": "Robert"})
     renamed = await home.body("wx/event/contact_renamed", user="Bob")
     assert (renamed["from"], renamed["to"]) == ("Bob", "Robert")
-    assert (await directory(home, user="Bob", name="Robert"))["Bob"]["nickname"] == "Robert"
+    assert (await directory_with(home, user="Bob", name="Robert"))["Bob"]["nickname"] == "Robert"
     await home.control.post("people", remove={"id": "bob"})
     await home.body("wx/event/contact_removed", user="Bob")
-    assert (await directory(home, user="Bob", removed=True))["Bob"]["name"] == "Robert"
+    assert (await directory_with(home, user="Bob", removed=True))["Bob"]["name"] == "Robert"
 
 
-async def test_who_joins_and_who_leaves_a_group_is_told(home: Home):
+async def test_joining_and_leaving_a_group_are_events(home: Home):
     await home.log_in()
     await home.control.post("people", join={"group": "family", "id": "lilei"})
-    came = await home.body("wx/event/group_members", user="family")
-    assert (came["added"], came["removed"], came["count"]) == (["李雷"], [], 5)
+    joined = await home.body("wx/event/group_members", user="family")
+    assert (joined["added"], joined["removed"], joined["count"]) == (["李雷"], [], 5)
     since = home.subscriber.count
     await home.control.post("people", leave={"group": "family", "id": "mom"})
     left = await home.body("wx/event/group_members", since=since)
@@ -108,7 +110,7 @@ async def test_a_stranger_in_a_group_is_no_contact_until_they_are(home: Home):
     await home.control.post(
         "raw", AddMsgList=[{**aunt, "FromUserName": names["me"], "ToUserName": names["me"]}]
     )
-    people = await directory(home, user="三姨")
+    people = await directory_with(home, user="三姨")
     assert people["三姨"]["stranger"] is True
     assert home.subscriber.on("wx/event/contact_added") == []
     await home.control.post("people", set={"id": "aunt", "contact_flag": 3, "kind": "friend"})
@@ -116,75 +118,79 @@ async def test_a_stranger_in_a_group_is_no_contact_until_they_are(home: Home):
 
 
 async def test_ten_logins_with_renames_keep_every_topic(home: Home):
-    dice = random.Random(7)
+    random_source = random.Random(7)
     await home.log_in()
     await home.control.post("people", friends=12)
     await log_in_again(home)
     who = ["wife", "mom", "lilei", "hanmeimei", *(f"friend{n}" for n in range(1, 13))]
-    levels = {one: await level_of(home, one, f"0 {one}") for one in who}
-    assert len(set(levels.values())) == len(who)
+    levels_by_person = {person: await topic_level_of(home, person, f"0 {person}") for person in who}
+    assert len(set(levels_by_person.values())) == len(who)
     for login in range(1, 10):
 
         async def meanwhile(login: int = login) -> None:
-            for one in dice.sample(who[2:], 2):
-                await home.control.post("people", rename={"id": one, "nickname": f"{one} {login}"})
+            for person in random_source.sample(who[2:], 2):
+                await home.control.post("people", rename={"id": person, "nickname": f"{person} {login}"})
 
         await log_in_again(home, meanwhile=meanwhile)
-        for one in dice.sample(who, 4):
-            assert await level_of(home, one, f"{login} {one}") == levels[one]
-    for one in who:
-        assert await level_of(home, one, f"end {one}") == levels[one]
+        for person in random_source.sample(who, 4):
+            assert await topic_level_of(home, person, f"{login} {person}") == levels_by_person[person]
+    for person in who:
+        assert await topic_level_of(home, person, f"end {person}") == levels_by_person[person]
 
 
 async def test_a_name_cannot_be_taken_over(home: Home):
-    """Eve takes name, picture and all that she can of the wife and of mom; WeChat shows her on the wire."""
+    """Eve takes the name, the picture and all that she can of the wife and of mom; WeChat shows her so in its
+    protocol.
+    """
     await home.log_in()
-    assert await level_of(home, "wife", "it is me") == "wife"
-    mom = await level_of(home, "mom", "me too")
-    people = {one["id"]: one for one in await home.control.get("people")}
-    copied = {
+    assert await topic_level_of(home, "wife", "it is me") == "wife"
+    mom = await topic_level_of(home, "mom", "me too")
+    people = {person["id"]: person for person in await home.control.get("people")}
+    imitated = {
         key: people["mom"][key] for key in ("nickname", "sex", "province", "city", "avatar", "attr_status")
     }
 
-    async def attack() -> None:
-        await home.control.post("people", add={"id": "eve", **copied})
+    async def imitate() -> None:
+        await home.control.post("people", add={"id": "eve", **imitated})
         await home.control.post("people", add={"id": "eva", "nickname": "老婆"})
         await home.control.post("people", add={"id": "evi", "nickname": "filehelper"})
         await home.control.post("people", add={"id": "evo", "nickname": "妈妈"})
 
-    await log_in_again(home, meanwhile=attack)
-    assert await level_of(home, "wife", "still me") == "wife"
-    assert await level_of(home, "mom", "still me too") == mom
-    for eve in ("eve", "eva", "evi", "evo"):
-        await home.control.say(eve, f"I am {eve}")
+    await log_in_again(home, meanwhile=imitate)
+    assert await topic_level_of(home, "wife", "still me") == "wife"
+    assert await topic_level_of(home, "mom", "still me too") == mom
+    for eve_id in ("eve", "eva", "evi", "evo"):
+        await home.control.say(eve_id, f"I am {eve_id}")
         received = await home.in_thread(
-            home.subscriber.wait, "wx/in/#", lambda one, who=eve: one.body["text"] == f"I am {who}"
+            home.subscriber.wait, "wx/in/#", lambda message, who=eve_id: message.body["text"] == f"I am {who}"
         )
         assert received.topic not in ("wx/in/wife", f"wx/in/{mom}", "wx/in/filehelper")
         assert received.body["trusted"] is False
     since = home.subscriber.count
     await home.in_thread(home.subscriber.publish, "wx/out/wife", "only for you")
     await home.body("wx/result/wife", since=since, status="sent")
-    assert [(one["to"], one["text"]) for one in await home.control.sent(1)] == [("wife", "only for you")]
+    assert [(message["to"], message["text"]) for message in await home.control.sent(1)] == [
+        ("wife", "only for you")
+    ]
 
 
 async def test_a_name_given_by_reload_moves_the_topic_and_the_old_one_still_works(home: Home):
     await home.log_in()
-    assert await level_of(home, "mom", "before") == "妈妈"
+    assert await topic_level_of(home, "mom", "before") == "妈妈"
     home.bridge.configure(home.settings({"contacts": {**PEOPLE, "mother": {"remark": "妈妈"}}}))
     answer = await ask(home, "reload")
     assert answer["data"]["applied"] == ["accounts.home.contacts"]
     changed = await home.body("wx/event/topic_changed", user="mother")
     assert (changed["from"], changed["to"]) == ("妈妈", "mother")
-    assert await level_of(home, "mom", "after") == "mother"
-    people = await directory(home, user="mother", trusted=True)
+    assert await topic_level_of(home, "mom", "after") == "mother"
+    people = await directory_with(home, user="mother", trusted=True)
     assert people["mother"]["matched_by"] == "pin"
     for name in ("妈妈", "mother"):
         await home.in_thread(home.subscriber.publish, f"wx/out/{name}", f"to {name}")
         await home.body(f"wx/result/{name}", status="sent")
-    assert [one["to"] for one in await home.control.sent(2)] == ["mom", "mom"]
+    assert [message["to"] for message in await home.control.sent(2)] == ["mom", "mom"]
     await home.control.post("people", add={"id": "other", "nickname": "妈妈"})
-    assert await level_of(home, "other", "I am new") not in ("妈妈", "mother")
+    assert await topic_level_of(home, "other", "I am new") not in ("妈妈", "mother")
 
 
 async def test_a_bad_file_changes_nothing(home: Home):
@@ -193,13 +199,13 @@ async def test_a_bad_file_changes_nothing(home: Home):
     answer = await ask(home, "reload")
     assert (answer["status"], answer["code"]) == ("error", "bad_request")
     assert "contact" in answer["error"]
-    assert await level_of(home, "wife", "as before") == "wife"
+    assert await topic_level_of(home, "wife", "as before") == "wife"
 
 
-async def test_names_in_pinyin(home: Home):
+async def test_topics_can_be_named_in_pinyin(home: Home):
     home.bridge.configure(home.settings({"topic_names": "pinyin", "contacts": {}}))
     await home.log_in()
-    levels = [await level_of(home, who, f"I am {who}") for who in ("mom", "lilei", "hanmeimei")]
+    levels = [await topic_level_of(home, who, f"I am {who}") for who in ("mom", "lilei", "hanmeimei")]
     assert levels[:2] == ["mama", "lilei"]
     assert all(level.isascii() and level == level.lower() for level in levels)
 
@@ -207,19 +213,21 @@ async def test_names_in_pinyin(home: Home):
 @pytest.mark.in_folder
 async def test_names_and_people_survive_a_lost_database(home: Home):
     await home.log_in()
-    levels = {who: await level_of(home, who, f"1 {who}") for who in ("wife", "mom", "twin1", "twin2")}
+    levels_by_person = {
+        who: await topic_level_of(home, who, f"1 {who}") for who in ("wife", "mom", "twin1", "twin2")
+    }
     copy = home.bridge.store / "people.json"
-    await directory(home, user=levels["twin2"])
+    await directory_with(home, user=levels_by_person["twin2"])
     await home.in_thread(home.bridge.stop)
     assert mode(copy) == 0o600
     people = read(copy)["accounts"]["home"]
-    assert set(levels.values()) <= set(people["levels"])
-    forget_database(home.bridge.store)
+    assert set(levels_by_person.values()) <= set(people["levels"])
+    remove_database(home.bridge.store)
     await home.restart()
-    for who, level in levels.items():
-        assert await level_of(home, who, f"2 {who}") == level
+    for who, level in levels_by_person.items():
+        assert await topic_level_of(home, who, f"2 {who}") == level
     assert any("people restored from their copy" in line for line in home.bridge.log)
-    streams = {one.body["stream"] for one in home.subscriber.on("wx/in/#")}
+    streams = {message.body["stream"] for message in home.subscriber.on("wx/in/#")}
     assert len(streams) == 2, "another store counts anew and says so"
 
 
@@ -231,7 +239,7 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def forget_database(store: Path) -> None:
+def remove_database(store: Path) -> None:
     for file in store.glob("wx2mqtt.db*"):
         file.unlink()
 
@@ -246,10 +254,10 @@ async def test_a_directory_that_is_too_large_has_those_whom_the_owner_named(
         home.broker.restart()
     home.bridge.configure(home.settings(homeassistant={"expose": ["friend_1", "妈妈"]}))
     await home.log_in()
-    await directory(home, user="wife")
+    await directory_with(home, user="wife")
     received = home.subscriber.on(CONTACTS)[-1]
     assert received.body["complete"] is False
-    assert {one["user"] for one in received.body["contacts"]} == {"wife", "family", "妈妈"}
+    assert {contact["user"] for contact in received.body["contacts"]} == {"wife", "family", "妈妈"}
     if not limit:
         answer = await ask(home, "contacts")
         assert answer["data"]["count"] > friends
@@ -258,7 +266,7 @@ async def test_a_directory_that_is_too_large_has_those_whom_the_owner_named(
 async def test_everybody_has_a_name_of_their_own_with_5_000_friends(home: Home):
     await home.control.post("people", friends=5000, groups=20, members=100)
     await home.log_in()
-    await home.in_thread(home.subscriber.wait, CONTACTS, lambda one: one.body["complete"] is False)
+    await home.in_thread(home.subscriber.wait, CONTACTS, lambda message: message.body["complete"] is False)
     answer = await ask(home, "contacts")
-    users = [one["user"] for one in answer["data"]["contacts"]]
+    users = [contact["user"] for contact in answer["data"]["contacts"]]
     assert len(users) == len(set(users)) > 5000

@@ -1,4 +1,4 @@
-"""`wx2mqtt people`: who has which topic, and what the owner decides, beside the running bridge and without it."""
+"""`wx2mqtt people`: it lists the topics of people and assigns them, beside the running bridge and without it."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ Run = Callable[..., Awaitable[Done]]
 
 
 @pytest.fixture
-def run(home: Home, tmp_path: Path) -> Run:
-    """`await run("list")` is the command with the bridge's file."""
+def run_people(home: Home, tmp_path: Path) -> Run:
+    """Returns a function that runs `wx2mqtt people …` with the configuration of the bridge."""
     folder = tmp_path / "terminal"
     folder.mkdir()
     terminal = Terminal(folder)
 
-    async def run(*arguments: str) -> Done:
+    async def run_people(*arguments: str) -> Done:
         return await home.in_thread(terminal.run, "people", *arguments, "-c", str(home.bridge.config))
 
-    return run
+    return run_people
 
 
-async def topics(run: Run) -> dict[str, dict[str, object]]:
-    """The people by their topics, as `--json` tells them."""
-    done = await run("list", "--json")
+async def people_by_topic(run_people: Run) -> dict[str, dict[str, object]]:
+    """Returns the people by their topics, from `people list --json`."""
+    done = await run_people("list", "--json")
     assert (done.code, done.err) == (0, "")
-    return {one["user"]: one for one in json.loads(done.out)["people"]}
+    return {person["user"]: person for person in json.loads(done.out)["people"]}
 
 
 @pytest.mark.parametrize("runs", [True, False], ids=["beside the bridge", "without it"])
-async def test_everybody_is_listed_with_how_they_were_found(home: Home, run: Run, runs: bool):
+async def test_everybody_is_listed_with_how_they_were_found(home: Home, run_people: Run, runs: bool):
     await home.log_in()
     if not runs:
         await home.in_thread(home.bridge.stop)
-    people = await topics(run)
+    people = await people_by_topic(run_people)
     assert people["wife"]["matched_by"] == "pin"
     assert people["wife"]["trusted"] is True
     assert people["family"]["kind"] == "group"
     assert "filehelper" in people
-    head, *lines = (await run("list")).out.splitlines()
+    head, *lines = (await run_people("list")).out.splitlines()
     assert head.split() == ["user", "kind", "name", "matched_by", "trusted", "removed", "unresolved"]
     assert len(lines) == len(people)
     (wife,) = [line for line in lines if line.startswith("wife ")]
@@ -53,8 +53,8 @@ async def test_everybody_is_listed_with_how_they_were_found(home: Home, run: Run
 
 @pytest.mark.parametrize("command", ["assign", "merge"])
 @pytest.mark.parametrize("runs", [True, False], ids=["beside the bridge", "without it"])
-async def test_who_came_back_as_somebody_else_gets_the_old_topic_and_both_lead_there(
-    home: Home, run: Run, runs: bool, command: str
+async def test_a_person_with_a_new_account_gets_the_old_topic_by_assign_and_both_names_work(
+    home: Home, run_people: Run, runs: bool, command: str
 ):
     await home.log_in()
     await home.control.post("people", remove={"id": "lilei"})
@@ -63,9 +63,9 @@ async def test_who_came_back_as_somebody_else_gets_the_old_topic_and_both_lead_t
     newcomer = (await home.body("wx/event/contact_added", name="Li Lei, new phone"))["user"]
     if not runs:
         await home.in_thread(home.bridge.stop)
-    done = await run(command, "李雷", newcomer)
+    done = await run_people(command, "李雷", newcomer)
     assert (done.code, done.err) == (0, "")
-    people = await topics(run)
+    people = await people_by_topic(run_people)
     assert newcomer not in people
     assert (people["李雷"]["removed"], people["李雷"]["matched_by"]) == (False, "owner_decided")
     if not runs:
@@ -73,7 +73,7 @@ async def test_who_came_back_as_somebody_else_gets_the_old_topic_and_both_lead_t
     for topic in ("李雷", newcomer):
         home.subscriber.say(f"wx/out/{topic}", {"text": f"to {topic}"})
     sent = await home.control.sent(2)
-    assert [(one["to"], one["text"]) for one in sent] == [
+    assert [(message["to"], message["text"]) for message in sent] == [
         ("lilei2", "to 李雷"),
         ("lilei2", f"to {newcomer}"),
     ]
@@ -86,21 +86,21 @@ async def test_who_came_back_as_somebody_else_gets_the_old_topic_and_both_lead_t
 )
 @pytest.mark.parametrize("runs", [True, False], ids=["beside the bridge", "without it"])
 async def test_what_cannot_be_decided_is_refused_in_one_line_and_changes_nothing(
-    home: Home, run: Run, line: tuple[str, ...], runs: bool
+    home: Home, run_people: Run, line: tuple[str, ...], runs: bool
 ):
     await home.log_in()
-    before = await topics(run)
+    before = await people_by_topic(run_people)
     if not runs:
         await home.in_thread(home.bridge.stop)
-    done = await run(*line)
+    done = await run_people(*line)
     assert (done.code, done.out) == (1, "")
     (complaint,) = done.complaints
     assert any(f"'{name}'" in complaint for name in line[1:])
-    assert await topics(run) == before
+    assert await people_by_topic(run_people) == before
 
 
-async def test_an_account_that_is_not_there_is_named_with_those_that_are(home: Home, run: Run):
+async def test_an_account_that_is_not_there_is_named_with_those_that_are(home: Home, run_people: Run):
     await home.log_in()
-    done = await run("list", "--account", "work")
+    done = await run_people("list", "--account", "work")
     assert done.code == 1
     assert done.complaints == ["there is no account 'work'; the configuration has home"]

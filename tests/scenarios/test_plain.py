@@ -1,4 +1,4 @@
-"""`plain`: bare text for devices that have no room for JSON, from people whom the owner trusts, while it is new."""
+"""`plain`: the text of new messages of trusted people, for devices that have no memory for JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.ilink_home import at_ilink_home
 from tests.support.subscriber import Subscriber
 
 
-async def test_a_small_device_hears_trusted_people_in_bare_text_and_nobody_else(tmp_path) -> None:
+async def test_the_bare_text_topic_has_messages_of_trusted_people_only(tmp_path) -> None:
     async with at_home(tmp_path) as home:
         home.bridge.configure(home.settings({"plain": True, "contacts": {"wife": {"remark": "老婆"}}}))
         await home.log_in()
@@ -20,22 +20,22 @@ async def test_a_small_device_hears_trusted_people_in_bare_text_and_nobody_else(
         await home.control.say("wife", "关灯")
 
         last = await home.in_thread(
-            home.subscriber.wait, "wx/text/wife", lambda one: one.payload == "关灯".encode()
+            home.subscriber.wait, "wx/text/wife", lambda message: message.payload == "关灯".encode()
         )
         texts = home.subscriber.on("wx/text/#")
-        assert [one.payload.decode() for one in texts] == [
+        assert [message.payload.decode() for message in texts] == [
             "灯" * 66,
             "关灯",
         ]  # 198 bytes, and no half character
-        assert {one.retain for one in texts} == {False}
+        assert {message.retain for message in texts} == {False}
         assert last.properties["ContentType"] == "text/plain"
         assert last.properties["PayloadFormatIndicator"] == 1
         assert 1 <= last.properties["MessageExpiryInterval"] <= 60
         messages = await home.in_thread(home.subscriber.wait_count, "wx/in/#", 3)
-        assert sorted(one.body["trusted"] for one in messages) == [False, True, True]
+        assert sorted(message.body["trusted"] for message in messages) == [False, True, True]
 
 
-async def test_it_can_be_switched_on_while_the_bridge_runs(tmp_path) -> None:
+async def test_bare_text_can_be_switched_on_while_the_bridge_runs(tmp_path) -> None:
     async with at_home(tmp_path) as home:
         await home.log_in()
         await home.control.say("wife", "one")
@@ -45,10 +45,10 @@ async def test_it_can_be_switched_on_while_the_bridge_runs(tmp_path) -> None:
         assert answer["data"]["applied"] == ["accounts.home.plain"]
         await home.control.say("wife", "two")
         await home.in_thread(home.subscriber.wait, "wx/text/wife")
-        assert [one.payload for one in home.subscriber.on("wx/text/#")] == [b"two"]
+        assert [message.payload for message in home.subscriber.on("wx/text/#")] == [b"two"]
 
 
-async def test_a_word_that_was_written_while_the_bridge_was_down_is_no_bare_text(tmp_path) -> None:
+async def test_a_message_from_before_the_start_of_the_bridge_is_not_published_as_bare_text(tmp_path) -> None:
     async with at_ilink_home(tmp_path) as home:
         home.bridge.configure(home.settings({"plain": True}))
         await home.log_in()
@@ -65,7 +65,7 @@ async def test_a_word_that_was_written_while_the_bridge_was_down_is_no_bare_text
         assert len(home.subscriber.on("wx/text/#")) == 1
 
 
-async def test_a_word_that_the_broker_was_away_for_is_no_bare_text_after_it(tmp_path) -> None:
+async def test_a_message_from_an_outage_of_the_broker_is_not_published_as_bare_text(tmp_path) -> None:
     """The device has a session that the broker keeps, so that it misses nothing of what is published."""
     async with at_ilink_home(tmp_path, DURABLE) as home:
         home.bridge.configure(home.settings({"plain": {"max_age": "20s"}}))

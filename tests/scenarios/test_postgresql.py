@@ -1,4 +1,4 @@
-"""The whole bridge on PostgreSQL: what it needs is in the database, and it stops where that is lost."""
+"""The whole bridge on PostgreSQL: the database has all that it needs, and it stops where the connection is lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from wx2mqtt.cli.operations import EXIT_TEMPORARY
 
 @pytest_asyncio.fixture
 async def home(with_mosquitto: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Home]:
-    """A home whose bridge has its store in a new database."""
+    """Yields a home whose bridge has its store in a new database."""
     monkeypatch.setenv(TESTED_STORE, "postgresql")
     async with at_home(tmp_path, DURABLE) as home:
         yield home
@@ -34,22 +34,22 @@ async def home(with_mosquitto: None, tmp_path: Path, monkeypatch: pytest.MonkeyP
 async def bot_home(
     with_mosquitto: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[WeComHome]:
-    """The same on WeCom."""
+    """Yields a home on WeCom whose bridge has its store in a new database."""
     monkeypatch.setenv(TESTED_STORE, "postgresql")
     async with at_wecom_home(tmp_path, DURABLE) as home:
         yield home
 
 
-def on_another_machine(home: Home, folder: Path) -> BridgeProcess:
-    """Another configuration with the same database, and a folder of its own."""
-    elsewhere = BridgeProcess(folder, home.settings())
-    elsewhere.storage = {**home.bridge.storage, "path": str(folder / "store")}
-    elsewhere.configure(home.settings())
-    return elsewhere
+def bridge_on_another_machine(home: Home, folder: Path) -> BridgeProcess:
+    """Returns a bridge with another configuration of the same database, and a folder of its own."""
+    other_bridge = BridgeProcess(folder, home.settings())
+    other_bridge.storage = {**home.bridge.storage, "path": str(folder / "store")}
+    other_bridge.configure(home.settings())
+    return other_bridge
 
 
 async def test_a_killed_bridge_goes_on_from_the_database_alone(home: Home) -> None:
-    """Login, people, seq, commands and media: another machine has nothing but the configuration."""
+    """The other machine has nothing but the configuration: the database has login, people, seq, commands and media."""
     await home.log_in()
     await home.control.say("wife", "早")
     first = await home.body("wx/in/wife", text="早")
@@ -74,9 +74,8 @@ async def test_a_killed_bridge_goes_on_from_the_database_alone(home: Home) -> No
 
 
 async def test_a_bridge_whose_connection_is_lost_stops_at_once(home: Home) -> None:
-    """It may be the owner of its accounts no longer: it publishes nothing more, and the will says offline.
-
-    Then it opens the database again.
+    """Another instance may own its accounts by now: it publishes nothing more, the will says offline, and it opens
+    the database again.
     """
     await home.log_in()
     await home.in_thread(home.subscriber.wait, "wx/contacts", lambda contacts: contacts.body["count"] > 0)
@@ -105,7 +104,7 @@ async def test_a_bridge_whose_connection_is_lost_stops_at_once(home: Home) -> No
 async def test_a_store_moves_into_the_database_and_back_into_a_folder(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing but the configuration changes: no scan, the same topics, media that were stored before."""
+    """Only the configuration changes: no new scan, the same topics, and the media that were stored before."""
     monkeypatch.delenv(TESTED_STORE)
     home.bridge = BridgeProcess(tmp_path / "folder", home.settings())
     await home.log_in()
@@ -117,12 +116,12 @@ async def test_a_store_moves_into_the_database_and_back_into_a_folder(
 
     for number, kind in enumerate(("postgresql", "sqlite"), 1):
         backup = str(tmp_path / f"backup{number}")
-        code, _, said = await wx2mqtt(home.bridge, "backup", "--media", backup)
-        assert code == 0, said
+        code, _, errors = await wx2mqtt(home.bridge, "backup", "--media", backup)
+        assert code == 0, errors
         monkeypatch.setenv(TESTED_STORE, kind)
         home.bridge = BridgeProcess(tmp_path / f"to {kind}", home.settings())
-        code, _, said = await wx2mqtt(home.bridge, "restore", backup)
-        assert (code, "uncertain" in said) == (0, False), said
+        code, _, errors = await wx2mqtt(home.bridge, "restore", backup)
+        assert (code, "uncertain" in errors) == (0, False), errors
         await home.restart()
         media = await home.send_request("media", {"message_id": picture, "inline": True})
         assert base64.b64decode(media["data"]["data"]) == await home.control.content(picture)
@@ -138,37 +137,39 @@ async def test_a_store_moves_into_the_database_and_back_into_a_folder(
 
 
 async def test_the_command_line_works_from_a_machine_that_runs_no_bridge(home: Home, tmp_path: Path) -> None:
-    """A running instance does what concerns its accounts: it has them in memory."""
+    """Commands that concern an account are done by the running instance, which has the account in memory."""
     await home.log_in()
     await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
     assert (await home.send_command("wife", {"id": "c1", "text": "hello"}))["status"] == "failed"
-    elsewhere = on_another_machine(home, tmp_path / "elsewhere")
-    code, listed, _ = await wx2mqtt(elsewhere, "journal", "list", "--json")
+    other_bridge = bridge_on_another_machine(home, tmp_path / "elsewhere")
+    code, listed, _ = await wx2mqtt(other_bridge, "journal", "list", "--json")
     assert (code, [row["id"] for row in json.loads(listed)["commands"]]) == (0, ["c1"])
-    code, _, said = await wx2mqtt(elsewhere, "journal", "retry", "c1")
-    assert code == 0, said
+    code, _, errors = await wx2mqtt(other_bridge, "journal", "retry", "c1")
+    assert code == 0, errors
     assert (await home.body("wx/result/wife", id="c1~1"))["status"] == "sent"
-    unknown = await wx2mqtt(elsewhere, "journal", "retry", "c9")
+    unknown = await wx2mqtt(other_bridge, "journal", "retry", "c9")
     assert (unknown[0], "c9" in unknown[2]) == (1, True)
-    code, _, said = await wx2mqtt(elsewhere, "people", "merge", "wife", "nobody")
-    assert (code, "nobody" in said) == (1, True)
-    code, _, said = await wx2mqtt(elsewhere, "login")
-    assert (code, "another instance" in said) == (1, True)
+    code, _, errors = await wx2mqtt(other_bridge, "people", "merge", "wife", "nobody")
+    assert (code, "nobody" in errors) == (1, True)
+    code, _, errors = await wx2mqtt(other_bridge, "login")
+    assert (code, "another instance" in errors) == (1, True)
 
     assert home.bridge.stop() == 0
-    code, listed, said = await wx2mqtt(elsewhere, "journal", "list", "--all", "--json")
-    assert code == 0, said
+    code, listed, errors = await wx2mqtt(other_bridge, "journal", "list", "--all", "--json")
+    assert code == 0, errors
     assert {row["id"] for row in json.loads(listed)["commands"]} == {"c1", "c1~1"}
     with_another = home.settings()
     with_another["accounts"] = {"work": with_another["accounts"]["home"]}
-    elsewhere.configure(with_another)
-    code, _, said = await wx2mqtt(elsewhere, "purge", "home", "--yes")
-    assert code == 0, said
-    assert (await wx2mqtt(elsewhere, "purge", "home", "--yes"))[0] == 1
+    other_bridge.configure(with_another)
+    code, _, errors = await wx2mqtt(other_bridge, "purge", "home", "--yes")
+    assert code == 0, errors
+    assert (await wx2mqtt(other_bridge, "purge", "home", "--yes"))[0] == 1
 
 
 async def test_a_bot_of_wecom_goes_on_from_the_database_alone(bot_home: WeComHome) -> None:
-    """A scanned bot with its credentials, people, an open question, files, commands: nothing is in the folder."""
+    """The database has the scanned bot with its credentials, people, an open question, files and commands; the
+    folder has nothing.
+    """
     home = bot_home
     await home.scan()
     await home.bot.write("早")
@@ -212,10 +213,10 @@ async def test_the_doctor_leaves_a_bot_alone_that_another_instance_uses(
 ) -> None:
     home = bot_home
     await home.log_in()
-    elsewhere = on_another_machine(home, tmp_path / "elsewhere")
+    other_bridge = bridge_on_another_machine(home, tmp_path / "elsewhere")
 
     async def doctor() -> list[tuple[str, str]]:
-        _, output, _ = await wx2mqtt(elsewhere, "check", "--connect", "--json", "--take-over")
+        _, output, _ = await wx2mqtt(other_bridge, "check", "--connect", "--json", "--take-over")
         return [(row["verdict"], row["found"]) for row in json.loads(output)["rows"] if row["check"] == "bot"]
 
     async def subscriptions() -> int:

@@ -1,4 +1,4 @@
-"""deploy/postgresql without docker: the compose file by its linter, the role and the servers on a real PostgreSQL."""
+"""deploy/postgresql without docker: the compose file in a linter, the role and the servers on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_compose_file_keeps_the_compose_specification(tmp_path):
     assert tool(*schema, str(tmp_path / "compose.yaml")).returncode != 0
 
 
-def test_it_has_two_bridges_two_databases_and_three_brokers():
+def test_the_compose_file_has_two_bridges_two_databases_and_three_brokers():
     assert (len(BRIDGES), len(DATABASES), len(BROKERS), len(SERVICES)) == (2, 2, 3, 7)
     for name in DATABASES + BROKERS:
         assert PINNED.fullmatch(SERVICES[name]["image"])
@@ -71,7 +71,7 @@ def test_it_has_two_bridges_two_databases_and_three_brokers():
 
 
 @every_row("name", SERVICES)
-def test_each_container_may_do_as_little_as_it_can(name):
+def test_each_container_has_the_least_rights(name):
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -81,10 +81,10 @@ def test_each_container_may_do_as_little_as_it_can(name):
     assert name in BRIDGES or service["healthcheck"]["test"]
     assert "start_interval" not in service.get("healthcheck", {})
     assert service["hostname"] == name
-    files = [one for one in service["volumes"] if one.startswith(".")]
-    assert all(one.endswith(":ro") for one in files)
-    assert all((FOLDER / one.partition(":")[0]).exists() for one in files)
-    volumes = [one.partition(":")[0] for one in service["volumes"] if not one.startswith(".")]
+    files = [volume for volume in service["volumes"] if volume.startswith(".")]
+    assert all(volume.endswith(":ro") for volume in files)
+    assert all((FOLDER / volume.partition(":")[0]).exists() for volume in files)
+    volumes = [volume.partition(":")[0] for volume in service["volumes"] if not volume.startswith(".")]
     assert volumes == [name]
 
 
@@ -95,10 +95,10 @@ def test_the_scripts_find_the_files_that_they_use():
         conf = "".join(path.read_text() for path in FOLDER.glob("*.conf"))
         used = re.findall(r"/etc/wx2mqtt/[\w.]+", f"{text} {environment}")
         used += [
-            one for one in re.findall(r"/etc/wx2mqtt/[\w.]+", conf) if "pg_hba" in one and name == "db-1"
+            path for path in re.findall(r"/etc/wx2mqtt/[\w.]+", conf) if "pg_hba" in path and name == "db-1"
         ]
-        mounted = [one.split(":")[1] for one in SERVICES[name]["volumes"]]
-        assert set(used) | {f"/etc/wx2mqtt/{script}"} == {one for one in mounted if "/etc/" in one}
+        mounted = [volume.split(":")[1] for volume in SERVICES[name]["volumes"]]
+        assert set(used) | {f"/etc/wx2mqtt/{script}"} == {path for path in mounted if "/etc/" in path}
         secrets = re.findall(r"/run/secrets/(\w+)", text) + re.findall(r"for user in (.*); do", text)
         assert sorted(" ".join(secrets).split()) == sorted(SERVICES[name]["secrets"])
 
@@ -111,14 +111,14 @@ def test_no_secret_stands_in_a_file_of_the_project():
     assert len(ignored.stdout.splitlines()) == len(files)
 
 
-def test_only_this_machine_reaches_the_pages_and_nobody_the_databases():
+def test_the_pages_listen_on_this_machine_only_and_the_databases_on_no_port():
     assert all(port.startswith("127.0.0.1:") for name in BRIDGES for port in SERVICES[name]["ports"])
     assert not any("ports" in SERVICES[name] for name in DATABASES)
 
 
 @pytest.fixture
 def prepared(tmp_path):
-    """A copy of the folder after `prepare.sh`."""
+    """Returns a copy of the folder after `prepare.sh`."""
     folder = shutil.copytree(FOLDER, tmp_path / "postgresql", ignore=shutil.ignore_patterns("secrets"))
     subprocess.run(["sh", str(folder / "prepare.sh")], check=True, capture_output=True, cwd=tmp_path)
     return folder
@@ -135,7 +135,7 @@ def test_prepare_makes_every_secret_once_and_for_nobody_else(prepared):
 
 
 @pytest.mark.parametrize("name", BRIDGES)
-def test_the_configuration_can_be_used_as_it_stands(prepared, tmp_path, name):
+def test_the_configuration_passes_its_check_unchanged(prepared, tmp_path, name):
     (folder := tmp_path / "run").mkdir()
     for secret in SERVICES[name]["secrets"]:
         shutil.copy(prepared / "secrets" / secret["source"], folder / secret["target"])
@@ -143,7 +143,7 @@ def test_the_configuration_can_be_used_as_it_stands(prepared, tmp_path, name):
     loaded = load(prepared / "wx2mqtt.yaml", environment, BACKENDS)
     settings = loaded.settings
     assert loaded.warnings == ()
-    assert settings.mqtt.url == tuple(f"mqtt://{one}:1883" for one in BROKERS)
+    assert settings.mqtt.url == tuple(f"mqtt://{broker}:1883" for broker in BROKERS)
     assert settings.storage.url is not None
     assert f"@{','.join(DATABASES)}/" in settings.storage.url
     assert settings.storage.password is not None
@@ -158,7 +158,7 @@ DROP_INS = {"systemd.conf": "wx2mqtt.service", "systemd-backup.conf": "wx2mqtt-b
 
 
 @pytest.mark.parametrize(("drop_in", "name"), DROP_INS.items())
-def test_systemd_takes_the_drop_in(tmp_path, drop_in, name):
+def test_systemd_accepts_the_drop_in(tmp_path, drop_in, name):
     unit = tmp_path / name
     text = (ROOT / "deploy" / "systemd" / unit.name).read_text()
     unit.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text))
@@ -174,7 +174,7 @@ def test_systemd_takes_the_drop_in(tmp_path, drop_in, name):
 def test_the_credentials_of_the_drop_in_are_secrets_of_the_schema(drop_in):
     text = (FOLDER / drop_in).read_text()
     secrets = {dotted(path) for path, key in walk() if key.kind is KeyKind.SECRET}
-    named = [one.partition(":")[0] for one in values(text, "LoadCredential")]
+    named = [credential.partition(":")[0] for credential in values(text, "LoadCredential")]
     assert named == ["storage.password", "storage.key"]
     assert set(named) <= secrets
 
@@ -184,7 +184,7 @@ def test_the_credentials_of_the_drop_in_are_secrets_of_the_schema(drop_in):
 
 @pytest.fixture(scope="module")
 def role_url() -> str:
-    """The address of a database that `role.sql` has made, for its role."""
+    """Returns the URL of a database that `role.sql` has created, for its role."""
     superuser = postgresql.address("postgres")
     folder = postgresql.programs()
     assert folder is not None
@@ -198,7 +198,7 @@ def role_url() -> str:
 
 @pytest.mark.parametrize("password", [{}, {"WX2MQTT_DATABASE_PASSWORD": ""}])
 def test_no_role_is_made_without_a_password(password):
-    """As when `cat` may not read the file of the password."""
+    """The password is empty, as when `cat` may not read its file."""
     folder = postgresql.programs()
     assert folder is not None
     command = [str(folder / "psql"), "-X", "-q", "-v", "role=empty", "-v", "database=empty"]
@@ -254,8 +254,8 @@ def test_a_bridge_works_with_this_role(role_url, mosquitto, tmp_path):
     with BridgeProcess(tmp_path / "bridge", settings) as bridge:
         bridge.wait_for_log("connected to the broker")
         command = [sys.executable, "-m", "wx2mqtt", "cluster", "-c", str(bridge.config), "--json"]
-        shown = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        assert shown["accounts"] == [{"account": "home", "instance": "east"}]
+        findings = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        assert findings["accounts"] == [{"account": "home", "instance": "east"}]
         problems = [line for line in bridge.log if "database cannot be used" in line.lower()]
         assert problems == []
         assert bridge.stop() == 0
@@ -300,7 +300,7 @@ async def test_without_the_right_to_create_tables_the_bridge_says_so(role_url):
 
 
 class Servers:
-    """`database.sh` as its two containers run it, with the folders and addresses of this machine instead."""
+    """Runs `database.sh` as its two containers do, with folders and addresses of this machine."""
 
     addresses: ClassVar = {"db-1": "127.0.0.2", "db-2": "127.0.0.3"}
 
@@ -322,16 +322,16 @@ class Servers:
         folder = self._folder / name
         (folder / "data").mkdir(parents=True)
         (folder / "run").mkdir()
-        here = {"/etc/wx2mqtt/": f"{folder}/", "/run/secrets/": f"{self._folder}/secrets/"}
+        replacements = {"/etc/wx2mqtt/": f"{folder}/", "/run/secrets/": f"{self._folder}/secrets/"}
         for file in ("database.sh", "postgresql.conf", "pg_hba.conf", "role.sql"):
             text = (FOLDER / file).read_text()
-            for there, path in here.items():
-                text = text.replace(there, path)
+            for container_path, path in replacements.items():
+                text = text.replace(container_path, path)
             (folder / file).write_text(text)
         with (folder / "postgresql.conf").open("a") as conf:
             conf.write(f"listen_addresses = '{address}'\nunix_socket_directories = '{folder}/run'\n")
             conf.write("fsync = off\nshared_buffers = 16MB\nmax_connections = 20\n")
-        if os.geteuid() != 0:  # then it runs as somebody who is not called postgres
+        if os.geteuid() != 0:  # the server then runs as a user that is not called postgres
             rules = (folder / "pg_hba.conf").read_text()
             (folder / "pg_hba.conf").write_text(rules.replace("peer", "trust"))
 
@@ -358,7 +358,7 @@ class Servers:
         process.send_signal(number)
         process.wait(MAX_WAIT_SECONDS)
 
-    def forget(self, name: str) -> None:
+    def empty_volume(self, name: str) -> None:
         """Empties the volume of a server that does not run."""
         shutil.rmtree(self._folder / name / "data" / "server")
 
@@ -419,14 +419,14 @@ def servers(prepared) -> Iterator[Servers]:
         shutil.rmtree(folder)
 
 
-async def put(url: str, key: str) -> list[str]:
+async def store_key(url: str, key: str) -> list[str]:
     """Stores a row, which waits for the standby; returns the keys of all rows."""
     database = await PostgresqlDatabase.open(url)
     try:
         insert = "INSERT INTO seen (account, key, created) VALUES ('home', ?, 1)"
         await database.write("test", lambda connection: connection.execute(insert, (key,)))
         rows = await database.read(lambda connection: connection.execute("SELECT key FROM seen").fetchall())
-        return sorted(found for (found,) in rows)
+        return sorted(stored_key for (stored_key,) in rows)
     finally:
         await database.close()
 
@@ -440,7 +440,7 @@ async def test_no_commit_ends_without_the_standby_which_becomes_the_primary(serv
     servers.wait_until_synchronous("db-1", "db-2")
 
     servers.stop("db-2")
-    storing = asyncio.ensure_future(put(servers.url, "one"))
+    storing = asyncio.ensure_future(store_key(servers.url, "one"))
     await asyncio.to_thread(servers.wait_until_waiting, "db-1")
     assert not storing.done()
     servers.start("db-2")
@@ -453,16 +453,16 @@ async def test_no_commit_ends_without_the_standby_which_becomes_the_primary(serv
     servers.stop("db-1", signal.SIGKILL)
     promoted = servers.run("db-2", "promote")
     assert promoted.returncode == 0, promoted.stderr
-    assert await put(servers.url, "two") == ["one", "two"]
+    assert await store_key(servers.url, "two") == ["one", "two"]
 
     again = servers.run("db-1", "start")
     assert again.returncode == 1
     assert again.stderr == (
         "127.0.0.3 is the primary now: remove the volume of db-1, and db-1 becomes its standby\n"
     )
-    servers.forget("db-1")
+    servers.empty_volume("db-1")
     assert "127.0.0.3 has a database already" in servers.run("db-1", "create").stderr
     servers.start("db-1")
     assert servers.run("db-2", "synchronous").returncode == 0
     servers.wait_until_synchronous("db-2", "db-1")
-    assert await put(servers.url, "three") == ["one", "three", "two"]
+    assert await store_key(servers.url, "three") == ["one", "three", "two"]

@@ -1,8 +1,8 @@
 """Server酱 and PushPlus as the page of the fallback names them: a running bridge, apprise, and imitated services.
 
-They are asked by their own names, over TLS, as apprise has them; a tunnel leads to this machine. What they expect and
-answer is in their documents: github.com/easychen/serverchan-demo and serverchan3-doc (server/api.md), and
-github.com/pushplus/pushplus (guide/api.md, guide/code.md).
+Apprise asks them by their own names, over TLS; a tunnel leads to this machine. What they expect and answer is in their
+documents: github.com/easychen/serverchan-demo and serverchan3-doc (server/api.md), and github.com/pushplus/pushplus
+(guide/api.md, guide/code.md).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def page_urls(language: str) -> dict[str, str]:
 
 
 class PushServices:
-    """`answers` holds by host what is answered next; `got` what was posted, by host."""
+    """Imitates the services: `answers` has the next answer of each host, `received` the posts."""
 
     def __init__(self) -> None:
-        self.got: list[tuple[str, str, dict[str, str]]] = []
+        self.received: list[tuple[str, str, dict[str, str]]] = []
         self.answers = {
             TURBO: {"code": 0, "message": "", "data": {"pushid": "1"}},
             SERVERCHAN_3: {"code": 0, "message": "SUCCESS", "data": {"pushid": "1"}},
@@ -54,7 +54,7 @@ class PushServices:
         fields = dict(parse_qsl(body.decode())) if is_form else json.loads(body)
         method, path, _ = lines[0].split(" ")
         assert method == "POST"
-        self.got.append((headers["host"], path, fields))
+        self.received.append((headers["host"], path, fields))
         answer = json.dumps(self.answers[headers["host"]]).encode()
         await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer), answer)
 
@@ -65,32 +65,32 @@ def services() -> PushServices:
 
 
 @pytest_asyncio.fixture
-async def way(
+async def proxy(
     services: PushServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Tunnel]:
-    """The way to the services: a proxy in the environment of the bridge, and the authority of their certificate."""
+    """Sets a proxy that leads to the services in the environment of the bridge, and trusts their certificate."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(TURBO, SERVERCHAN_3, PUSHPLUS).configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     async with (
         Server(services.serve).run(context) as server,
-        tunnel(int(server.url.rpartition(":")[2])) as made,
+        tunnel(int(server.url.rpartition(":")[2])) as opened_tunnel,
     ):
-        monkeypatch.setenv("HTTPS_PROXY", made.url)
+        monkeypatch.setenv("HTTPS_PROXY", opened_tunnel.url)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
-        yield made
+        yield opened_tunnel
 
 
 @pytest_asyncio.fixture
-async def home(with_mosquitto: None, way: Tunnel, tmp_path: Path) -> AsyncIterator[ILinkHome]:
-    """A home whose owner never wrote to the bot: its window is shut."""
-    async with at_ilink_home(tmp_path) as made:
-        yield made
+async def home(with_mosquitto: None, proxy: Tunnel, tmp_path: Path) -> AsyncIterator[ILinkHome]:
+    """Yields a home whose owner never wrote to the bot, so that its window is closed."""
+    async with at_ilink_home(tmp_path) as opened_tunnel:
+        yield opened_tunnel
 
 
 async def result_of_alarm(home: ILinkHome, url: str) -> str:
-    """Returns how an alarm ended whose only other way is this address."""
+    """Sends an alarm for which this URL is the only other way; returns what became of the fallback."""
     (file := home.folder / "fallback.urls").write_text(f"{url}\n", encoding="utf-8")
     home.bridge.configure(home.settings({"fallback": {"after": "200ms", "urls_file": str(file)}}))
     await home.log_in()
@@ -107,15 +107,15 @@ async def result_of_alarm(home: ILinkHome, url: str) -> str:
         ("pushplus", PUSHPLUS, "/send", {"token": "{key}", "title": TITLE, "content": TEXT}),
     ],
 )
-async def test_an_alarm_goes_to_the_service_of_the_page(home, way, services, scheme, host, path, fields):
+async def test_an_alarm_goes_to_the_service_of_the_page(home, proxy, services, scheme, host, path, fields):
     url = page_urls("en")[scheme]
     assert page_urls("zh")[scheme] == url
     key = url.partition("?")[0].rpartition("/")[2].removesuffix(".send")
     assert await result_of_alarm(home, url) == "sent"
-    assert way.hosts == [host]
-    ((got_host, got_path, got_fields),) = services.got
-    assert (got_host, got_path) == (host, path.format(key=key))
-    assert {name: got_fields[name] for name in fields} == {
+    assert proxy.hosts == [host]
+    ((received_host, received_path, received_fields),) = services.received
+    assert (received_host, received_path) == (host, path.format(key=key))
+    assert {name: received_fields[name] for name in fields} == {
         name: value.format(key=key) for name, value in fields.items()
     }
 

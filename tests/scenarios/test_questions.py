@@ -1,4 +1,4 @@
-"""Questions with buttons through the whole bridge: asked, answered, killed, closed."""
+"""Questions with buttons on the whole bridge: asked, answered, closed, also across a kill."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ YES_NO = [{"text": "Yes", "key": "yes"}, "No"]
 
 
 @pytest_asyncio.fixture
-async def bot(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[ILinkHome]:
+async def bot_home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[ILinkHome]:
     async with at_ilink_home(tmp_path, DURABLE) as home:
         await home.log_in()
         await home.bot.write("hello")
@@ -32,70 +32,74 @@ async def ask(home: Home, command_id: str, user: str = "me", **more: Any) -> dic
 
 
 def answers(home: Home) -> list[tuple[str, str]]:
-    """Command id and key of each answer so far; one that was published again counts once."""
-    events = {one.body["id"]: one.body for one in home.subscriber.on("wx/event/button")}
+    """Returns command id and key of each answer so far; one that was published again counts once."""
+    events = {message.body["id"]: message.body for message in home.subscriber.on("wx/event/button")}
     return [(event["command_id"], event["key"]) for event in events.values()]
 
 
-async def said(home: ILinkHome, text: str, **more: Any) -> dict[str, Any]:
-    """The person writes; the message as it was published."""
+async def receive(home: ILinkHome, text: str, **more: Any) -> dict[str, Any]:
+    """Lets the person write; returns the message as it is published."""
     message_id = await home.bot.write(text, **more)
     return await home.body("wx/in/me", id=message_id)
 
 
-async def test_a_question_on_ilink_is_answered_by_number_text_and_quote(bot: ILinkHome):
-    await ask(bot, "lock", buttons_for=600)
-    (sent,) = await bot.bot.bot_sent(1)
+async def test_a_question_on_ilink_is_answered_by_number_text_and_quote(bot_home: ILinkHome):
+    await ask(bot_home, "lock", buttons_for=600)
+    (sent,) = await bot_home.bot.bot_sent(1)
     assert sent["text"] == "lock?\n1 Yes\n2 No"
-    await ask(bot, "heat")
-    listed = (await bot.send_request("questions"))["data"]["questions"]
-    assert [one["command_id"] for one in listed] == ["heat", "lock"]
-    assert "button" not in await said(bot, "maybe")
-    body = await said(bot, "２")
+    await ask(bot_home, "heat")
+    listed = (await bot_home.send_request("questions"))["data"]["questions"]
+    assert [question["command_id"] for question in listed] == ["heat", "lock"]
+    assert "button" not in await receive(bot_home, "maybe")
+    body = await receive(bot_home, "２")
     assert body["button"] == {"command_id": "heat", "key": "No"}
-    event = await bot.body("wx/event/button", command_id="heat")
+    event = await bot_home.body("wx/event/button", command_id="heat")
     assert (event["user"], event["trusted"], event["text"]) == ("me", True, "No")
     assert event["message_id"] == body["id"]
     assert event["sender"]["self"] is False
-    assert "button" not in await said(bot, "1")  # the last question is answered
-    quote = await said(bot, " YES", kind="quote_id", detail={"msg_id": sent["msg_id"]})
+    assert "button" not in await receive(bot_home, "1")  # the last question is answered
+    quote = await receive(bot_home, " YES", kind="quote_id", detail={"msg_id": sent["msg_id"]})
     assert quote["button"] == {"command_id": "lock", "key": "yes"}
-    await bot.body("wx/event/button", command_id="lock")
-    assert answers(bot) == [("heat", "No"), ("lock", "yes")]
-    assert (await bot.send_request("questions"))["data"] == {"questions": [], "more": False}
+    await bot_home.body("wx/event/button", command_id="lock")
+    assert answers(bot_home) == [("heat", "No"), ("lock", "yes")]
+    assert (await bot_home.send_request("questions"))["data"] == {"questions": [], "more": False}
 
 
-async def test_open_questions_survive_a_kill_and_an_answer_while_the_bridge_is_away_counts(bot: ILinkHome):
-    await ask(bot, "lock")
-    await bot.in_thread(bot.bridge.kill)
-    message_id = await bot.bot.write("1")
-    await bot.restart()
-    event = await bot.body("wx/event/button", command_id="lock")
+async def test_open_questions_survive_a_kill_and_an_answer_while_the_bridge_is_away_counts(
+    bot_home: ILinkHome,
+):
+    await ask(bot_home, "lock")
+    await bot_home.in_thread(bot_home.bridge.kill)
+    message_id = await bot_home.bot.write("1")
+    await bot_home.restart()
+    event = await bot_home.body("wx/event/button", command_id="lock")
     assert (event["key"], event["message_id"]) == ("yes", message_id)
-    await bot.in_thread(bot.bridge.kill)
-    await bot.restart()
-    await said(bot, "2")
-    assert answers(bot) == [("lock", "yes")]
+    await bot_home.in_thread(bot_home.bridge.kill)
+    await bot_home.restart()
+    await receive(bot_home, "2")
+    assert answers(bot_home) == [("lock", "yes")]
 
 
-async def test_a_request_closes_a_question(bot: ILinkHome):
-    await ask(bot, "lock")
-    assert (await bot.send_request("questions", {"close": "lock"}))["data"] == {"closed": "lock"}
-    assert (await bot.send_request("questions", {"close": "lock"}))["code"] == "unknown_id"
-    assert "button" not in await said(bot, "1")
-    assert answers(bot) == []
+async def test_a_request_closes_a_question(bot_home: ILinkHome):
+    await ask(bot_home, "lock")
+    assert (await bot_home.send_request("questions", {"close": "lock"}))["data"] == {"closed": "lock"}
+    assert (await bot_home.send_request("questions", {"close": "lock"}))["code"] == "unknown_id"
+    assert "button" not in await receive(bot_home, "1")
+    assert answers(bot_home) == []
 
 
-async def test_questions_wait_for_the_window_alone(bot: ILinkHome):
+async def test_a_question_waits_only_while_the_window_is_closed(bot_home: ILinkHome):
     for number in range(9):
-        await bot.send_command("me", {"text": f"{number}", "id": f"n{number}"})
+        await bot_home.send_command("me", {"text": f"{number}", "id": f"n{number}"})
     for number in range(3):
-        await bot.publish("wx/out/me", {"text": f"more {number}", "id": f"m{number}"})
-        await bot.body("wx/event/held", command_id=f"m{number}")
-    await bot.publish("wx/out/me", {"id": "lock", "text": "lock?", "buttons": YES_NO, "priority": "high"})
-    result = await bot.body("wx/result/me", id="lock")
+        await bot_home.publish("wx/out/me", {"text": f"more {number}", "id": f"m{number}"})
+        await bot_home.body("wx/event/held", command_id=f"m{number}")
+    await bot_home.publish(
+        "wx/out/me", {"id": "lock", "text": "lock?", "buttons": YES_NO, "priority": "high"}
+    )
+    result = await bot_home.body("wx/result/me", id="lock")
     assert (result["status"], result.get("bundled")) == ("sent", None)
-    lines = await bot.bot.bot_sent(10)
+    lines = await bot_home.bot.bot_sent(10)
     assert lines[-1]["text"] == "lock?\n1 Yes\n2 No"
 
 

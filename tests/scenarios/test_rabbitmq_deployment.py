@@ -1,4 +1,4 @@
-"""deploy/postgresql's RabbitMQ without docker: one node with these files, and what each of its users may do."""
+"""RabbitMQ of deploy/postgresql without docker: one node with these files, and the rights of each of its users."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ POLL_SECONDS = 0.05
 MORE_DELIVERIES_THAN_THE_DEFAULT = 25
 
 
-class Node:
-    """`broker.sh` as its container runs it, with the folders and ports of this machine instead."""
+class RabbitMq:
+    """Runs `broker.sh` as its container does, with folders and ports of this machine."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -43,7 +43,7 @@ class Node:
             FOLDER, folder / "postgresql", ignore=shutil.ignore_patterns("secrets", "*.md")
         )
         subprocess.run(["sh", str(source / "prepare.sh")], check=True, capture_output=True)
-        here = {
+        replacements = {
             "/etc/wx2mqtt/": f"{source}/",
             "/run/secrets/": f"{self.secrets}/",
             "/run/rabbitmq/": f"{folder}/",
@@ -52,8 +52,8 @@ class Node:
         }
         for path in (source / "broker.sh", source / "rabbitmq.conf"):
             text = path.read_text()
-            for there, replacement in here.items():
-                text = text.replace(there, replacement)
+            for container_text, replacement in replacements.items():
+                text = text.replace(container_text, replacement)
             lines = [line for line in text.splitlines() if "rabbit@rabbitmq-" not in line]
             path.write_text("\n".join([*lines, ""]))
         (source / "enabled_plugins").write_text("[rabbitmq_mqtt].\n")  # the other one has a port of its own
@@ -75,7 +75,7 @@ class Node:
         }
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self) -> Node:
+    def start(self) -> RabbitMq:
         mapper = ["epmd", "-port", self._environment["ERL_EPMD_PORT"], "-address", "127.0.0.1"]
         script = ["sh", str(self._folder / "postgresql" / "broker.sh")]
         for command in (mapper, script):
@@ -100,7 +100,7 @@ class Node:
             process.send_signal(signal.SIGKILL)
             process.wait(MAX_WAIT_SECONDS)
 
-    def broker_user(self, user: str, *, client_id: str = "", keeps_session: bool = False) -> BrokerUser:
+    def connect_as(self, user: str, *, client_id: str = "", keeps_session: bool = False) -> BrokerUser:
         return BrokerUser(
             self.port, user, self.secret(user), client_id=client_id, keeps_session=keeps_session
         )
@@ -118,10 +118,10 @@ class Node:
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory) -> Iterator[Node]:
+def broker(tmp_path_factory) -> Iterator[RabbitMq]:
     if not PROGRAMS.exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)("apt-get install rabbitmq-server")
-    started = Node(tmp_path_factory.mktemp("rabbitmq"))
+    started = RabbitMq(tmp_path_factory.mktemp("rabbitmq"))
     try:
         yield started.start()
     finally:
@@ -129,9 +129,9 @@ def node(tmp_path_factory) -> Iterator[Node]:
 
 
 @pytest.mark.parametrize(("user", "password"), [("", ""), ("guest", "guest"), ("bridge", "wrong")])
-def test_nobody_comes_without_a_password_of_the_secrets(node, user, password):
-    with BrokerUser(node.port, user, password) as one:
-        assert one.refusal
+def test_nobody_connects_without_a_password_of_the_secrets(broker, user, password):
+    with BrokerUser(broker.port, user, password) as client:
+        assert client.refusal
 
 
 ALLOWED = {
@@ -168,30 +168,30 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("user", ALLOWED)
-def test_each_user_may_do_what_is_theirs(node, user):
+def test_each_user_has_its_rights(broker, user):
     for topic in ALLOWED[user]["writes"]:
-        with node.broker_user(user) as one:
-            assert one.publish(topic) < FAILURE, topic
+        with broker.connect_as(user) as client:
+            assert client.publish(topic) < FAILURE, topic
     for topic_filter in ALLOWED[user]["reads"]:
-        with node.broker_user(user) as one:
-            assert one.subscribe(topic_filter) < FAILURE, topic_filter
+        with broker.connect_as(user) as client:
+            assert client.subscribe(topic_filter) < FAILURE, topic_filter
 
 
 @pytest.mark.parametrize("user", REFUSED)
-def test_and_nothing_else(node, user):
+def test_no_user_has_further_rights(broker, user):
     for topic in REFUSED[user]["writes"]:
-        with node.broker_user(user) as one:
-            assert one.publish(topic) >= FAILURE, topic
+        with broker.connect_as(user) as client:
+            assert client.publish(topic) >= FAILURE, topic
     for topic_filter in REFUSED[user]["reads"]:
-        with node.broker_user(user) as one:
-            assert one.subscribe(topic_filter) >= FAILURE, topic_filter
+        with broker.connect_as(user) as client:
+            assert client.subscribe(topic_filter) >= FAILURE, topic_filter
 
 
-def test_the_doctor_finds_every_right_of_the_bridge(node, tmp_path):
+def test_the_doctor_finds_every_right_of_the_bridge(broker, tmp_path):
     (file := tmp_path / "wx2mqtt.yaml").write_text(
         yaml.safe_dump(
             {
-                "mqtt": {"url": f"mqtt://127.0.0.1:{node.port}", "username": "bridge"},
+                "mqtt": {"url": f"mqtt://127.0.0.1:{broker.port}", "username": "bridge"},
                 "accounts": {"home": {"backend": "ilink", "endpoint": "http://127.0.0.1:9"}},
                 "homeassistant": {"enabled": True},
                 "storage": {"path": str(tmp_path / "store")},
@@ -199,7 +199,7 @@ def test_the_doctor_finds_every_right_of_the_bridge(node, tmp_path):
         )
     )
     command = [sys.executable, "-m", "wx2mqtt", "check", "--connect", "--json", "-c", str(file)]
-    environment = {**os.environ, "WX2MQTT_MQTT__PASSWORD": node.secret("bridge")}
+    environment = {**os.environ, "WX2MQTT_MQTT__PASSWORD": broker.secret("bridge")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     (group,) = [rows for rows in json.loads(done.stdout).values() if isinstance(rows, list)]
     rights = [row for row in group if row["check"] in {"publish", "receive", "session"}]
@@ -210,40 +210,44 @@ def test_the_doctor_finds_every_right_of_the_bridge(node, tmp_path):
     ]
 
 
-def test_a_session_has_a_quorum_queue_and_gives_nothing_up(node):
+def test_a_session_is_a_quorum_queue_that_never_drops_a_message(broker):
     """By default RabbitMQ 4 drops a message without a word when it has been delivered 21 times."""
-    with node.broker_user("bridge", client_id="settled", keeps_session=True) as one:
-        one.subscribe("wx/out/#")
-    assert {"name": "mqtt-subscription-settledqos1", "type": "quorum", "policy": "sessions"} in node.queues()
-    with node.broker_user("automation") as one:
-        one.publish("wx/out/me", "alarm")
+    with broker.connect_as("bridge", client_id="settled", keeps_session=True) as client:
+        client.subscribe("wx/out/#")
+    assert {
+        "name": "mqtt-subscription-settledqos1",
+        "type": "quorum",
+        "policy": "sessions",
+    } in broker.queues()
+    with broker.connect_as("automation") as client:
+        client.publish("wx/out/me", "alarm")
     for _ in range(MORE_DELIVERIES_THAN_THE_DEFAULT):
-        assert b"alarm" in first_packet_unacknowledged(node, "settled")
-    with node.broker_user("bridge", client_id="settled", keeps_session=True) as one:
-        assert one.session_present
-        one.wait("wx/out/me", b"alarm")
+        assert b"alarm" in read_delivery_without_acknowledging(broker, "settled")
+    with broker.connect_as("bridge", client_id="settled", keeps_session=True) as client:
+        assert client.session_present
+        client.wait("wx/out/me", b"alarm")
 
 
-def first_packet_unacknowledged(node: Node, client_id: str) -> bytes:
-    """Connects, waits for what the session holds, and is gone before the acknowledgement."""
+def read_delivery_without_acknowledging(broker: RabbitMq, client_id: str) -> bytes:
+    """Connects, waits for the delivery that the session holds, and closes without acknowledging it."""
 
-    def text(value: str) -> bytes:
+    def encoded_text(value: str) -> bytes:
         return len(value).to_bytes(2) + value.encode()
 
     flags, keepalive = b"\xc0", b"\0\x3c"  # user name and password, a session that stays
     body = (
-        text("MQTT")
+        encoded_text("MQTT")
         + b"\x04"
         + flags
         + keepalive
-        + text(client_id)
-        + text("bridge")
-        + text(node.secret("bridge"))
+        + encoded_text(client_id)
+        + encoded_text("bridge")
+        + encoded_text(broker.secret("bridge"))
     )
-    with socket.create_connection(("127.0.0.1", node.port), MAX_WAIT_SECONDS) as link:
-        link.sendall(b"\x10" + len(body).to_bytes(1) + body)
-        received = link.recv(4)
+    with socket.create_connection(("127.0.0.1", broker.port), MAX_WAIT_SECONDS) as connection:
+        connection.sendall(b"\x10" + len(body).to_bytes(1) + body)
+        received = connection.recv(4)
         while len(received) <= 4:
-            received += (more := link.recv(1000))
+            received += (more := connection.recv(1000))
             assert more, "the broker hung up"
         return received

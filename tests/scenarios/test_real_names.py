@@ -1,5 +1,7 @@
-"""TLS to WeChat, of all backends. Without an endpoint the real names are used, through the proxy of the environment
-(HTTPS_PROXY, SSL_CERT_FILE). With one the bridge connects to it itself, and has another transport for most calls.
+"""Connections to WeChat by TLS, of all backends.
+
+Without an endpoint the real names are used, through the proxy of the environment (HTTPS_PROXY, SSL_CERT_FILE). With an
+endpoint the bridge connects to it directly, and has another transport for most calls.
 """
 
 from __future__ import annotations
@@ -24,20 +26,20 @@ from tests.support.wecom_home import BOT, WeComHome
 from wx2mqtt.simulator.server import Simulator
 
 
-def by_tls(control: Any, url: str, ca: Path) -> None:
-    """Let a phone speak to the simulator by TLS."""
+def use_tls(control: Any, url: str, ca: Path) -> None:
+    """Makes a control connect to the simulator by TLS."""
     context = ssl.create_default_context(cafile=ca)
     context.check_hostname = False
     control._http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=MAX_WAIT_SECONDS, verify=context)
 
 
 @asynccontextmanager
-async def far_away(
+async def home_at_real_names(
     folder: Path, kind: type[Home], *, by_proxy: bool = True
 ) -> AsyncIterator[tuple[Home, Tunnel, dict[str, str]]]:
-    """A home whose WeChat is where it is in truth, behind a proxy; and the environment that leads there.
+    """Yields a home whose bridge uses the real names of WeChat behind a proxy, the proxy, and the environment for it.
 
-    Or else one that has an endpoint, with TLS, to which no proxy leads.
+    Without `by_proxy` it has an endpoint with TLS, to which no proxy leads.
     """
     tls = folder / "tls"
     async with Simulator(tls=tls) as simulator, tunnel(simulator.port) as proxy:
@@ -46,7 +48,7 @@ async def far_away(
             for control in (home.control, getattr(home, "bot", None)):
                 if control is not None:
                     await control.close()
-                    by_tls(control, simulator.url, tls / "ca.pem")
+                    use_tls(control, simulator.url, tls / "ca.pem")
             await home.control.post("settings", strict=True)
             settings = home.settings()
             if by_proxy:
@@ -65,7 +67,7 @@ async def far_away(
 
 @pytest.mark.usefixtures("with_mosquitto")
 async def test_ilink_by_its_real_names(tmp_path: Path):
-    async with far_away(tmp_path, ILinkHome) as (home, proxy, env):
+    async with home_at_real_names(tmp_path, ILinkHome) as (home, proxy, env):
         assert isinstance(home, ILinkHome)
         await home.bot.post(
             "ilink/settings", hold_updates=5.0, hold_status=5.0, redirect_host="ilinkai2.weixin.qq.com"
@@ -89,7 +91,7 @@ async def test_ilink_by_its_real_names(tmp_path: Path):
 
 @pytest.mark.usefixtures("with_mosquitto")
 async def test_web_wechat_by_its_real_names(tmp_path: Path):
-    async with far_away(tmp_path, Home) as (home, proxy, env):
+    async with home_at_real_names(tmp_path, Home) as (home, proxy, env):
         home.bridge.start(**env)
         await home.control.wait("code")
         await home.control.post("scan")
@@ -102,14 +104,14 @@ async def test_web_wechat_by_its_real_names(tmp_path: Path):
         assert len(set(proxy.hosts)) >= 3
 
 
-async def assert_talks(home: WeComHome) -> None:
-    """A text and a file go both ways."""
+async def assert_messages_go_both_ways(home: WeComHome) -> None:
+    """Checks that a text and a file arrive in both directions."""
     await home.bot.write("开灯")
     await home.body("wx/in/me", text="开灯")
     message_id = await home.bot.write("a.pdf", kind="file", bytes_of=70_001)
     event = await home.body("wx/event/media", message_id=message_id)
-    truth = home.simulator.wechat.wecom.files.plain[message_id]
-    assert (event["state"], event["sha256"]) == ("ready", truth.sha256)
+    sent_file = home.simulator.wechat.wecom.files.plain[message_id]
+    assert (event["state"], event["sha256"]) == ("ready", sent_file.sha256)
     assert (await home.send_command("me", "seen"))["status"] == "sent"
     data = b"hello " * 100_000  # two pieces
     assert (await home.send_command("me/file/a.txt", data))["status"] == "sent"
@@ -120,18 +122,18 @@ async def assert_talks(home: WeComHome) -> None:
 @pytest.mark.usefixtures("with_mosquitto")
 @pytest.mark.parametrize("by_proxy", [True, False], ids=["by the proxy", "directly"])
 async def test_wecom_by_tls(tmp_path: Path, by_proxy: bool):
-    async with far_away(tmp_path, WeComHome, by_proxy=by_proxy) as (home, proxy, env):
+    async with home_at_real_names(tmp_path, WeComHome, by_proxy=by_proxy) as (home, proxy, env):
         assert isinstance(home, WeComHome)
         home.bridge.start(**env)
         await home.body("wx/login/state", state="online")
-        await assert_talks(home)
+        await assert_messages_go_both_ways(home)
         assert set(proxy.hosts) == ({"openws.work.weixin.qq.com"} if by_proxy else set())
         assert len(proxy.hosts) > 1 or not by_proxy  # the file comes by the proxy as well
 
 
 @pytest.mark.usefixtures("with_mosquitto")
 async def test_a_bot_of_wecom_is_made_by_a_scan_through_the_proxy(tmp_path: Path):
-    async with far_away(tmp_path, WeComHome) as (home, proxy, env):
+    async with home_at_real_names(tmp_path, WeComHome) as (home, proxy, env):
         assert isinstance(home, WeComHome)
         settings = home.settings({"wecom": {"receipt": None}})
         del settings["accounts"]["home"]["endpoint"]
@@ -141,13 +143,13 @@ async def test_a_bot_of_wecom_is_made_by_a_scan_through_the_proxy(tmp_path: Path
         await home.bot.post("wecom/scan", person="me")
         await home.bot.post("wecom/confirm")
         await home.body("wx/login/state", state="online")
-        await assert_talks(home)
+        await assert_messages_go_both_ways(home)
         assert set(proxy.hosts) == {"work.weixin.qq.com", "openws.work.weixin.qq.com"}
 
 
 @pytest.mark.usefixtures("with_mosquitto")
-async def test_a_bot_of_wecom_tells_its_secret_to_nobody_without_the_right_certificate(tmp_path: Path):
-    async with far_away(tmp_path, WeComHome) as (home, proxy, env):
+async def test_a_bot_of_wecom_sends_its_secret_to_no_server_with_a_wrong_certificate(tmp_path: Path):
+    async with home_at_real_names(tmp_path, WeComHome) as (home, proxy, env):
         home.bridge.start(**{**env, "SSL_CERT_FILE": ""})
         state = await home.body("wx/login/state", state="interrupted")
         assert "no connection to WeCom" in state["reason"]
@@ -157,58 +159,58 @@ async def test_a_bot_of_wecom_tells_its_secret_to_nobody_without_the_right_certi
 
 @pytest.mark.usefixtures("with_mosquitto")
 async def test_without_a_proxy_that_answers_wecom_is_away(tmp_path: Path):
-    async with far_away(tmp_path, WeComHome) as (home, _, env):
+    async with home_at_real_names(tmp_path, WeComHome) as (home, _, env):
         home.bridge.start(**{**env, "HTTPS_PROXY": f"http://127.0.0.1:{free_port()}"})
         state = await home.body("wx/login/state", state="interrupted")
         assert "no connection to WeCom" in state["reason"]
 
 
 @pytest.mark.usefixtures("with_mosquitto")
-async def test_without_the_right_certificates_nothing_is_said(tmp_path: Path):
-    async with far_away(tmp_path, ILinkHome) as (home, _, env):
+async def test_nothing_is_sent_to_a_server_with_a_wrong_certificate(tmp_path: Path):
+    async with home_at_real_names(tmp_path, ILinkHome) as (home, _, env):
         home.bridge.start(**{**env, "SSL_CERT_FILE": ""})
         state = await home.body("wx/login/state", state="interrupted")
         assert "no connection to WeChat" in state["reason"]
         assert (await home.control.get("ilink/state"))["codes"] == []
 
 
-LOST = ("drop_answer", "reset", "truncate", "bad_status_line", "empty")
-REFUSED = (("status", 503), ("ret", -1))
+LOST_ANSWERS = ("drop_answer", "reset", "truncate", "bad_status_line", "empty")
+REFUSALS = (("status", 503), ("ret", -1))
 
 
 @pytest.mark.usefixtures("with_mosquitto")
 @pytest.mark.parametrize("by_proxy", [True, False], ids=["by the proxy", "directly"])
-async def test_web_wechat_says_the_same_of_a_send_by_either_transport(tmp_path: Path, by_proxy: bool):
-    async with far_away(tmp_path, Home, by_proxy=by_proxy) as (home, proxy, env):
+async def test_web_wechat_reports_a_failed_send_alike_with_either_transport(tmp_path: Path, by_proxy: bool):
+    async with home_at_real_names(tmp_path, Home, by_proxy=by_proxy) as (home, proxy, env):
         home.bridge.start(**env)
         await home.control.wait("code")
         await home.control.post("scan")
         await home.control.post("confirm")
         await home.body("wx/login/state", state="online")
-        for kind in LOST:
+        for kind in LOST_ANSWERS:
             await home.control.post("fault", endpoint="webwxsendmsg", kind=kind)
             result = await home.send_command("wife", f"lost by {kind}")
             assert (result["status"], result["duplicate_possible"]) == ("sent", True)
-        for kind, value in REFUSED:
+        for kind, value in REFUSALS:
             await home.control.post("fault", endpoint="webwxsendmsg", kind=kind, value=value)
             result = await home.send_command("wife", f"refused by {kind}")
             assert (result["status"], result["duplicate_possible"]) == ("sent", False)
         sent = await home.control.get("sent")
-        assert len([message for message in sent if message["delivered"]]) == len(LOST) + len(REFUSED)
+        assert len([message for message in sent if message["delivered"]]) == len(LOST_ANSWERS) + len(REFUSALS)
         assert bool(proxy.hosts) is by_proxy
 
 
 @pytest.mark.usefixtures("with_mosquitto")
 @pytest.mark.parametrize("by_proxy", [True, False], ids=["by the proxy", "directly"])
-async def test_ilink_says_the_same_of_a_send_by_either_transport(tmp_path: Path, by_proxy: bool):
-    async with far_away(tmp_path, ILinkHome, by_proxy=by_proxy) as (home, proxy, env):
+async def test_ilink_reports_a_failed_send_alike_with_either_transport(tmp_path: Path, by_proxy: bool):
+    async with home_at_real_names(tmp_path, ILinkHome, by_proxy=by_proxy) as (home, proxy, env):
         assert isinstance(home, ILinkHome)
         home.bridge.start(**env)
         await home.scan()
         await home.body("wx/login/state", state="online")
         await home.bot.write("hello")
         await home.body("wx/in/me", text="hello")
-        for kind in LOST[:3]:
+        for kind in LOST_ANSWERS[:3]:
             await home.control.post("fault", endpoint="sendmessage", kind=kind)
             result = await home.send_command("me", f"lost by {kind}")
             assert (result["status"], result["duplicate_possible"]) == ("sent", True)

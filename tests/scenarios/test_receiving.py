@@ -1,4 +1,4 @@
-"""`receive`: which messages the owner wants; changed while the bridge runs."""
+"""`receive`: which messages are published; it can be changed while the bridge runs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from tests.support.process import BridgeProcess
 from wx2mqtt.store.mapped_files import MAX_KILLS
 
 
-async def heard_after(home: Home, *said: tuple[str, str, str]) -> list[tuple[str, str]]:
-    """Who says what to whom; what arrives of it, up to a last word to the file helper."""
+async def texts_received(home: Home, *messages: tuple[str, str, str]) -> list[tuple[str, str]]:
+    """Lets people write; returns user and text of what arrives, up to a last message to the file helper."""
     since = home.subscriber.count
-    for who, to, text in said:
-        await home.control.say(who, text, to=to)
-    (end,) = await home.control.say("me", "that is all", to="filehelper")
-    await home.in_thread(home.subscriber.wait_body, "wx/in/filehelper", since=since, id=end)
-    received = [one.body for one in home.subscriber.received[since:] if one.topic.startswith("wx/in/")]
+    for sender, to, text in messages:
+        await home.control.say(sender, text, to=to)
+    (last_id,) = await home.control.say("me", "that is all", to="filehelper")
+    await home.in_thread(home.subscriber.wait_body, "wx/in/filehelper", since=since, id=last_id)
+    received = [
+        message.body for message in home.subscriber.received[since:] if message.topic.startswith("wx/in/")
+    ]
     return [(body["user"], body["text"]) for body in received[:-1]]
 
 
-ALL = [
+MESSAGES_OF_EVERYBODY = [
     ("wife", "me", "from the wife"),
     ("mom", "me", "from mom"),
     ("news", "me", "from an account"),
@@ -36,29 +38,31 @@ ALL = [
 ]
 
 
-async def with_receive(home: Home, **receive: Any) -> list[str]:
-    """What arrives with these settings, taken over by a reload."""
+async def texts_with_receive(home: Home, **receive: Any) -> list[str]:
+    """Returns the texts that arrive with these settings, which a reload applies."""
     home.bridge.configure(home.settings({"receive": receive}))
     assert (await ask(home, "reload"))["status"] == "ok"
-    return [text for _, text in await heard_after(home, *ALL)]
+    return [text for _, text in await texts_received(home, *MESSAGES_OF_EVERYBODY)]
 
 
-async def test_the_owner_chooses_whom_to_hear(home: Home):
+async def test_receive_selects_whose_messages_are_published(home: Home):
     await home.log_in()
-    assert await with_receive(home) == [text for who, _, text in ALL if who != "me"]
-    assert await with_receive(home, own=True) == [text for _, _, text in ALL]
-    assert await with_receive(home, allow=["wife"]) == ["from the wife"]
-    assert await with_receive(home, deny=["中国*", "family", "项目组"]) == ["from the wife", "from mom"]
-    assert await with_receive(home, groups="mentions", deny=["中国*"]) == [
+    assert await texts_with_receive(home) == [
+        text for sender, _, text in MESSAGES_OF_EVERYBODY if sender != "me"
+    ]
+    assert await texts_with_receive(home, own=True) == [text for _, _, text in MESSAGES_OF_EVERYBODY]
+    assert await texts_with_receive(home, allow=["wife"]) == ["from the wife"]
+    assert await texts_with_receive(home, deny=["中国*", "family", "项目组"]) == ["from the wife", "from mom"]
+    assert await texts_with_receive(home, groups="mentions", deny=["中国*"]) == [
         *("from the wife", "from mom", "@王小明\u2005you"),
     ]
-    assert await with_receive(home, groups="listed", allow=["family", "项目组"]) == [
+    assert await texts_with_receive(home, groups="listed", allow=["family", "项目组"]) == [
         *("to the family", "@王小明\u2005you"),
     ]
-    assert await with_receive(home, groups="none", own=True, allow=["wife"]) == [
+    assert await texts_with_receive(home, groups="none", own=True, allow=["wife"]) == [
         *("from the wife", "from me to her"),
     ]
-    seqs = [one.body["seq"] for one in home.subscriber.on("wx/in/#")]
+    seqs = [message.body["seq"] for message in home.subscriber.on("wx/in/#")]
     assert seqs == list(range(1, len(seqs) + 1)), "what is not heard is not counted"
 
 
@@ -78,22 +82,22 @@ async def test_what_the_owner_writes_is_marked_as_the_owners(home: Home):
     assert received.body["text"] == "and this I wrote", "what the bridge sent is never a message"
 
 
-async def test_events_of_whom_nobody_wants_to_hear_are_not_told(home: Home):
+async def test_events_of_people_that_are_not_selected_are_not_published(home: Home):
     home.bridge.configure(home.settings({"receive": {"deny": ["妈妈"]}}))
     await home.log_in()
-    (hers,) = await home.control.say("mom", "oops")
-    await home.control.say("mom", kind="recall", detail={"msg_id": hers})
+    (event_of_wife,) = await home.control.say("mom", "oops")
+    await home.control.say("mom", kind="recall", detail={"msg_id": event_of_wife})
     await home.control.post(
         "people", rename={"id": "mom", "nickname": "平安"}, remark={"id": "mom", "remark": "妈"}
     )
-    (his,) = await home.control.say("wife", "oops")
-    await home.control.say("wife", kind="recall", detail={"msg_id": his})
+    (event_of_other,) = await home.control.say("wife", "oops")
+    await home.control.say("wife", kind="recall", detail={"msg_id": event_of_other})
     recall = await home.body("wx/event/recall")
-    assert recall["message_id"] == his
+    assert recall["message_id"] == event_of_other
     assert home.subscriber.on("wx/event/contact_renamed") == []
 
 
-KILLED = """
+FATAL_SCRIPT = """
 import os, signal, sys
 
 from wx2mqtt.__main__ import main
@@ -117,7 +121,7 @@ async def test_a_message_that_kills_the_bridge_three_times_is_skipped_and_all_ot
     home: Home, tmp_path: Path
 ):
     script = tmp_path / "killed.py"
-    script.write_text(KILLED)
+    script.write_text(FATAL_SCRIPT)
     home.bridge = BridgeProcess(
         tmp_path / "bridge", home.settings(), program=[sys.executable, str(script), "run"]
     )
@@ -137,7 +141,9 @@ async def test_a_message_that_kills_the_bridge_three_times_is_skipped_and_all_ot
     await home.restart()
     await home.control.say("wife", "the next")
     await home.body("wx/in/wife", text="the next")
-    assert [one.body["text"] for one in home.subscriber.received if one.topic.startswith("wx/in/")] == [
+    assert [
+        message.body["text"] for message in home.subscriber.received if message.topic.startswith("wx/in/")
+    ] == [
         "after",
         "the next",
     ]

@@ -16,30 +16,30 @@ ACTIONS = ("mark_read", "set_remark", "accept_friend", "group")
 # the names
 
 
-async def test_health_is_told(shared_home):
+async def test_health_is_answered(shared_home):
     answer = await shared_home.send_request("health", {"transaction": "h"})
     assert (answer["status"], answer["transaction"]) == ("ok", "h")
     assert (answer["data"]["state"], answer["data"]["healthy"]) == ("online", True)
 
 
-async def test_contacts_are_all_there_or_those_that_are_asked_for(shared_home):
-    whole = (await shared_home.send_request("contacts"))["data"]
-    assert whole["count"] == len(whole["contacts"])
-    assert {"wife", "family", "filehelper"} <= {one["user"] for one in whole["contacts"]}
+async def test_contacts_are_answered_completely_or_filtered(shared_home):
+    all_contacts = (await shared_home.send_request("contacts"))["data"]
+    assert all_contacts["count"] == len(all_contacts["contacts"])
+    assert {"wife", "family", "filehelper"} <= {contact["user"] for contact in all_contacts["contacts"]}
     found = (await shared_home.send_request("contacts", {"query": "老婆"}))["data"]["contacts"]
-    assert [one["user"] for one in found] == ["wife"]
+    assert [contact["user"] for contact in found] == ["wife"]
     assert (found[0]["trusted"], found[0]["matched_by"]) == (True, "pin")
     groups = (await shared_home.send_request("contacts", {"kind": "group"}))["data"]["contacts"]
-    assert {one["kind"] for one in groups} == {"group"}
+    assert {contact["kind"] for contact in groups} == {"group"}
     page = (await shared_home.send_request("contacts", {"limit": 2, "offset": 1}))["data"]
-    assert page["contacts"] == whole["contacts"][1:3]
-    assert page["count"] == whole["count"]
+    assert page["contacts"] == all_contacts["contacts"][1:3]
+    assert page["count"] == all_contacts["count"]
 
 
 @pytest.mark.parametrize(
     "fields", [{"limit": -1}, {"limit": "2"}, {"offset": 1.5}, {"query": 7}, {"kind": []}, {"limit": True}]
 )
-async def test_a_contacts_request_that_cannot_be_meant_is_a_bad_request(shared_home, fields):
+async def test_a_contradictory_contacts_request_is_a_bad_request(shared_home, fields):
     answer = await shared_home.send_request("contacts", fields)
     assert (answer["status"], answer["code"]) == ("error", "bad_request")
     assert next(iter(fields)) in answer["error"]
@@ -52,12 +52,12 @@ async def test_login_while_online_answers_with_the_state(shared_home):
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
-async def test_the_log_is_as_loud_as_asked(shared_home, level):
+async def test_the_log_level_can_be_requested(shared_home, level):
     assert (await shared_home.send_request("log_level", {"level": level}))["data"] == {"level": level}
 
 
 @pytest.mark.parametrize("level", [None, "loud", 7, ["debug"], {"a": 1}, "DEBUG"])
-async def test_no_other_loudness(shared_home, level):
+async def test_an_unknown_log_level_is_refused(shared_home, level):
     answer = await shared_home.send_request("log_level", {} if level is None else {"level": level})
     assert (answer["status"], answer["code"]) == ("error", "bad_request")
     assert "debug, info, warning or error" in answer["error"]
@@ -93,7 +93,7 @@ async def test_a_send_that_cannot_be_is_an_error(shared_home, fields, code):
     assert health["problems"] == ["commands_failed"], "no topic is refused for that"
 
 
-async def test_assign_names_who_is_not_there_or_waits_for_nothing(shared_home):
+async def test_assign_names_a_person_who_is_unknown_or_has_no_open_decision(shared_home):
     answer = await shared_home.send_request("assign", {"user": "nobody", "to": "wife"})
     assert (answer["code"], "nobody" in answer["error"]) == ("unknown_user", True)
     assert (await shared_home.send_request("assign", {"user": "wife", "to": "妈妈"}))["code"] == "bad_request"
@@ -113,7 +113,7 @@ async def test_an_unknown_name_gets_an_error_that_names_those_that_are_known(sha
 @pytest.mark.parametrize(
     "payload", ["[]", "x", "{", b"\xff", "1", '"health"', "null", '{"transaction": 1e999}']
 )
-async def test_what_is_no_object_is_a_bad_request(shared_home, payload):
+async def test_a_payload_that_is_no_object_is_a_bad_request(shared_home, payload):
     answer = await shared_home.send_request("health", payload)
     assert (answer["status"], answer["code"]) == ("error", "bad_request")
 
@@ -126,7 +126,7 @@ async def test_an_unknown_key_is_a_bad_request_that_names_it(shared_home, name):
     assert (await shared_home.send_request("health"))["data"]["state"] == "online"
 
 
-async def test_a_deep_transaction_stops_nothing(shared_home):
+async def test_a_deeply_nested_transaction_is_refused_and_the_bridge_goes_on(shared_home):
     deep = '{"transaction": ' + "[" * 900 + "]" * 900 + "}"
     assert (await shared_home.send_request("health", deep))["code"] == "bad_request"
     assert (await shared_home.send_request("health", '{"transaction": [[[[1]]]]}'))["transaction"] == [
@@ -143,7 +143,7 @@ async def test_the_answer_goes_to_the_response_topic_too(shared_home):
 
 
 @pytest.mark.parametrize("topic", ["wx/bridge/state", "homeassistant/x", "$SYS/x"])
-async def test_it_goes_nowhere_else_if_it_must_not_go_there(shared_home, topic):
+async def test_an_answer_is_not_sent_to_a_forbidden_response_topic(shared_home, topic):
     answer = await shared_home.send_request("log_level", {"level": "debug"}, ResponseTopic=topic)
     assert answer["code"] == "bad_response_topic"
 
@@ -155,7 +155,7 @@ def configure(home, account=None, **top):
     home.bridge.configure(home.settings(account, **top))
 
 
-async def test_what_can_change_while_it_runs_does_and_the_rest_is_named(shared_home):
+async def test_a_reload_applies_what_can_change_and_names_the_rest(shared_home):
     try:
         configure(
             shared_home,
@@ -192,7 +192,7 @@ async def test_a_bad_file_changes_nothing_and_every_problem_is_named(shared_home
         shared_home.bridge.config.write_text(good)
 
 
-async def test_a_hangup_does_the_same(shared_home):
+async def test_sighup_reloads_the_file(shared_home):
     since = len(shared_home.bridge.log)
     try:
         configure(shared_home, {"send": {"allow": ["wife"], "per_minute": 0}})
@@ -204,7 +204,7 @@ async def test_a_hangup_does_the_same(shared_home):
         await shared_home.send_request("reload")
 
 
-async def test_the_owners_limit_can_change_while_it_runs(shared_home):
+async def test_a_reload_changes_the_rate_limit_of_the_owner(shared_home):
     try:
         configure(shared_home, {"send": {"per_minute": 1, "burst": 2, "ttl": "1s"}})
         await shared_home.send_request("reload")
@@ -236,7 +236,7 @@ async def test_a_full_store_takes_no_command_until_there_is_room(shared_home):
 # last, since it logs out
 
 
-async def test_logout_rests_and_login_gives_a_code(shared_home):
+async def test_after_logout_nothing_is_received_and_login_gives_a_code(shared_home):
     since = shared_home.subscriber.count
     answer = await shared_home.send_request("logout")
     assert (answer["status"], answer["data"]["state"], answer["data"]["needs"]) == (
@@ -245,8 +245,8 @@ async def test_logout_rests_and_login_gives_a_code(shared_home):
         "relogin",
     )
     assert (await shared_home.send_request("logout"))["data"]["state"] == "logged_out"
-    late = await shared_home.send_command("wife", {"text": "nobody is there", "ttl": 0.1})
-    assert (late["status"], late["code"]) == ("expired", "logged_out")
+    expired = await shared_home.send_command("wife", {"text": "nobody is there", "ttl": 0.1})
+    assert (expired["status"], expired["code"]) == ("expired", "logged_out")
     await shared_home.send_request("login")
     await shared_home.body("wx/login/state", state="waiting_for_scan", since=since)
     await shared_home.control.post("scan")

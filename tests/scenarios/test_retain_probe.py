@@ -1,4 +1,4 @@
-"""How a broker shows that it honours Retain Handling 2, packet by packet, and when it shows nothing."""
+"""How the client finds out, packet by packet, whether a broker honours Retain Handling 2, and when it cannot."""
 
 from __future__ import annotations
 
@@ -21,39 +21,42 @@ from wx2mqtt.mqtt import broker_features
 from wx2mqtt.mqtt.broker import ProbeTopics
 
 TOPICS = ProbeTopics(probed="wx/bridge/state", control="wx/bridge/info")
-KEPT_NONE, KEPT = 0x2C, 0x0C  # at QoS 0, with No Local and Retain As Published: Retain Handling 2 and 0
+NO_RETAINED_OPTIONS, RETAINED_OPTIONS = (
+    0x2C,
+    0x0C,
+)  # at QoS 0, with No Local and Retain As Published: Retain Handling 2 and 0
 
 
-async def asked(peer: Peer, topic: str, options: int) -> None:
-    """The client subscribes to this topic with these options."""
+async def assert_subscribe(peer: Peer, topic: str, options: int) -> None:
+    """Checks that the client subscribes to this topic with these options."""
     subscribe = await peer.grant(0)
     assert subscribe.body[2:] == b"\0" + length_prefixed(topic.encode()) + bytes((options,))
 
 
-async def first_asked(peer: Peer) -> None:
+async def accept_probe(peer: Peer) -> None:
     await peer.welcome()
-    await asked(peer, TOPICS.probed, KEPT_NONE)
-    await asked(peer, TOPICS.control, KEPT)
+    await assert_subscribe(peer, TOPICS.probed, NO_RETAINED_OPTIONS)
+    await assert_subscribe(peer, TOPICS.control, RETAINED_OPTIONS)
 
 
-async def unsubscribed(peer: Peer) -> None:
+async def assert_unsubscribe(peer: Peer) -> None:
     packet = await peer.read(UNSUBSCRIBE)
     assert packet.body[2:] == b"\0" + length_prefixed(TOPICS.probed.encode()) + length_prefixed(
         TOPICS.control.encode()
     )
 
 
-def copy(peer: Peer, topic: str, *, qos: int = 0) -> None:
+def deliver_retained(peer: Peer, topic: str, *, qos: int = 0) -> None:
     peer.deliver(topic, b"kept", 7, qos=qos, retain=True)
 
 
-async def test_an_honest_broker_is_asked_once_and_its_copies_are_handed_to_nobody():
+async def test_a_broker_that_honours_retain_handling_is_probed_once_and_its_messages_are_not_delivered():
     async def script(peer: Peer) -> None:
-        await first_asked(peer)
-        copy(peer, TOPICS.control)
-        await asked(peer, TOPICS.probed, KEPT)
-        copy(peer, TOPICS.probed)
-        await unsubscribed(peer)
+        await accept_probe(peer)
+        deliver_retained(peer, TOPICS.control)
+        await assert_subscribe(peer, TOPICS.probed, RETAINED_OPTIONS)
+        deliver_retained(peer, TOPICS.probed)
+        await assert_unsubscribe(peer)
         peer.deliver("wx/out/wife", b"a command", 8, retain=True)
         peer.deliver(TOPICS.probed, b"somebody's", 9, retain=True)
         assert await peer.until_closed() == [Packet(DISCONNECT, 0, b"")]
@@ -68,13 +71,13 @@ async def test_an_honest_broker_is_asked_once_and_its_copies_are_handed_to_nobod
         await broker.wait_until_done()
 
 
-async def test_one_that_redelivers_is_known_by_the_copy_that_it_was_not_to_send():
+async def test_a_broker_that_ignores_retain_handling_is_recognized_by_the_retained_message():
     async def script(peer: Peer) -> None:
-        await first_asked(peer)
-        copy(peer, TOPICS.probed, qos=1)
-        await unsubscribed(peer)
+        await accept_probe(peer)
+        deliver_retained(peer, TOPICS.probed, qos=1)
+        await assert_unsubscribe(peer)
         assert (await peer.read(PUBACK)).mid == 7
-        copy(peer, TOPICS.control)
+        deliver_retained(peer, TOPICS.control)
         await peer.until_closed()
 
     async with scripted_broker(script) as broker, running_client(broker.url) as listener:
@@ -84,16 +87,16 @@ async def test_one_that_redelivers_is_known_by_the_copy_that_it_was_not_to_send(
 
 
 @pytest.mark.parametrize("copies", [[], [TOPICS.control]])
-async def test_without_the_copies_that_must_come_nothing_is_shown(monkeypatch, copies):
-    """As where the client may not read its own topics: mosquitto grants the filter and delivers nothing."""
+async def test_without_the_expected_retained_messages_the_probe_has_no_result(monkeypatch, copies):
+    """So it is where the client may not read its own topics: mosquitto grants the filter and delivers nothing."""
     monkeypatch.setattr(broker_features, "PROBE_TIMEOUT_SECONDS", 0.3)
 
     async def script(peer: Peer) -> None:
-        await first_asked(peer)
+        await accept_probe(peer)
         for topic in copies:
-            copy(peer, topic)
-            await asked(peer, TOPICS.probed, KEPT)
-        await unsubscribed(peer)
+            deliver_retained(peer, topic)
+            await assert_subscribe(peer, TOPICS.probed, RETAINED_OPTIONS)
+        await assert_unsubscribe(peer)
         await peer.until_closed()
 
     async with scripted_broker(script) as broker, running_client(broker.url) as listener:
@@ -102,13 +105,13 @@ async def test_without_the_copies_that_must_come_nothing_is_shown(monkeypatch, c
         await broker.wait_until_done()
 
 
-async def test_a_message_without_the_flag_is_no_copy(monkeypatch):
+async def test_a_message_without_the_retain_flag_does_not_count(monkeypatch):
     monkeypatch.setattr(broker_features, "PROBE_TIMEOUT_SECONDS", 0.3)
 
     async def script(peer: Peer) -> None:
-        await first_asked(peer)
+        await accept_probe(peer)
         peer.deliver(TOPICS.control, b"live", 0, qos=0)
-        await unsubscribed(peer)
+        await assert_unsubscribe(peer)
         await peer.until_closed()
 
     async with scripted_broker(script) as broker, running_client(broker.url) as listener:
@@ -119,17 +122,17 @@ async def test_a_message_without_the_flag_is_no_copy(monkeypatch):
 
 
 async def test_the_end_of_the_connection_ends_the_probe_and_the_next_one_asks_again():
-    async def dies(peer: Peer) -> None:
-        await first_asked(peer)
+    async def closes(peer: Peer) -> None:
+        await accept_probe(peer)
 
-    async def lives(peer: Peer) -> None:
-        await first_asked(peer)
-        copy(peer, TOPICS.control)
-        await asked(peer, TOPICS.probed, KEPT)
-        copy(peer, TOPICS.probed)
+    async def answers_probe(peer: Peer) -> None:
+        await accept_probe(peer)
+        deliver_retained(peer, TOPICS.control)
+        await assert_subscribe(peer, TOPICS.probed, RETAINED_OPTIONS)
+        deliver_retained(peer, TOPICS.probed)
         await peer.until_closed()
 
-    async with scripted_broker(dies, lives) as broker, running_client(broker.url) as listener:
+    async with scripted_broker(closes, answers_probe) as broker, running_client(broker.url) as listener:
         await listener.connection()
         assert not await listener.client.honours_retain_handling(TOPICS)
         await listener.connection()
@@ -138,7 +141,7 @@ async def test_the_end_of_the_connection_ends_the_probe_and_the_next_one_asks_ag
 
 
 @pytest.mark.parametrize(("protocol", "properties"), [("3.1.1", b""), ("5", b"\x25\0")])
-async def test_nobody_is_asked_who_cannot_show_it(protocol: str, properties: bytes):
+async def test_a_broker_without_the_feature_is_not_probed(protocol: str, properties: bytes):
     """MQTT 3.1.1 has no Retain Handling; a broker without retained messages has no copy."""
 
     async def script(peer: Peer) -> None:

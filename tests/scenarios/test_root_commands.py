@@ -39,7 +39,9 @@ pytestmark = pytest.mark.skipif(
 
 
 class Machine:
-    """A store of the service, the configuration of root, and `secrets`, which are root's alone."""
+    """A machine with a store of the service's user, the configuration of root, and `secrets`, which only root can
+    read.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,8 +49,8 @@ class Machine:
         self.secrets = folder / "secrets"
         self.backups = folder / "backups"
         self.config = folder / "wx2mqtt.yaml"
-        for mine in (self.secrets, self.backups):
-            mine.mkdir(mode=0o700)
+        for private_folder in (self.secrets, self.backups):
+            private_folder.mkdir(mode=0o700)
         (self.secrets / "precious").write_text("root's alone")
         (self.secrets / "precious").chmod(0o640)
         settings = {
@@ -66,7 +68,7 @@ class Machine:
             os.chown(path, SERVICE, SERVICE, follow_symlinks=False)
 
     def link(self, name: str, target: Path) -> None:
-        """The service's user puts a link into the store."""
+        """Makes a link in the store, as the service's user can."""
         path = self.store / name
         path.unlink(missing_ok=True)
         path.symlink_to(target)
@@ -74,16 +76,16 @@ class Machine:
 
     def run(self, *arguments: str | Path) -> tuple[int, str]:
         """Runs a command as root; returns its exit code and what it wrote."""
-        words = [*map(str, arguments), "-c", str(self.config)]
-        done = run_program(words, env=os.environ, timeout=MAX_WAIT_SECONDS)
+        command = [*map(str, arguments), "-c", str(self.config)]
+        done = run_program(command, env=os.environ, timeout=MAX_WAIT_SECONDS)
         return done.returncode, (done.stdout + done.stderr).decode()
 
     def root_owned(self) -> list[Path]:
-        """What is root's below the store: the service could not open it."""
+        """Returns all that root owns below the store: the service could not open it."""
         return [path for path in self.store.rglob("*") if path.lstat().st_uid == 0]
 
     def seen_by_root(self) -> dict[str, tuple[str, int, int, int]]:
-        """Content, owner and mode of all that is root's alone."""
+        """Returns content, owner and mode of all that only root can read."""
         return {
             str(path): (
                 path.read_text() if path.is_file() else "",
@@ -105,14 +107,14 @@ def machine() -> Iterator[Machine]:
         shutil.rmtree(folder)
 
 
-def good_backup(machine: Machine) -> Path:
-    code, said = machine.run("backup", machine.backups / "good")
-    assert code == 0, said
+def make_backup(machine: Machine) -> Path:
+    code, output = machine.run("backup", machine.backups / "good")
+    assert code == 0, output
     return machine.backups / "good"
 
 
-def purge_words(machine: Machine) -> list[str]:
-    """The configuration knows another account now."""
+def purge_arguments(machine: Machine) -> list[str]:
+    """Configures another account in place of `home`; returns the arguments that purge `home`."""
     settings = yaml.safe_load(machine.config.read_text())
     settings["accounts"] = {"other": settings["accounts"]["home"]}
     machine.config.write_text(yaml.safe_dump(settings))
@@ -122,7 +124,7 @@ def purge_words(machine: Machine) -> list[str]:
 COMMANDS = {
     "backup": lambda machine: ["backup", machine.backups / "b"],
     "backup to a pipe": lambda _: ["backup", "-"],
-    "restore": lambda machine: ["restore", "--force", good_backup(machine)],
+    "restore": lambda machine: ["restore", "--force", make_backup(machine)],
     "journal list": lambda _: ["journal", "list"],
     "journal show": lambda _: ["journal", "show", "waits"],
     "journal drop": lambda _: ["journal", "drop", "waits"],
@@ -132,15 +134,15 @@ COMMANDS = {
     "healthcheck": lambda _: ["healthcheck"],
     "check": lambda _: ["check"],
     "check --connect": lambda _: ["check", "--connect"],
-    "purge": purge_words,
+    "purge": purge_arguments,
 }
 """Every command that works on a store; each is given what it needs to do its work."""
 
 
-def test_a_backup_of_somebody_elses_store_is_complete_and_roots(machine: Machine) -> None:
-    code, said = machine.run("backup", "--media", machine.backups / "b")
-    assert code == 0, said
-    assert str(machine.store) in said
+def test_a_backup_of_the_store_of_the_service_is_complete_and_belongs_to_root(machine: Machine) -> None:
+    code, output = machine.run("backup", "--media", machine.backups / "b")
+    assert code == 0, output
+    assert str(machine.store) in output
     status = (machine.backups / "b").stat()
     assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (0, 0o600)
     with tarfile.open(machine.backups / "b") as tar:
@@ -149,22 +151,22 @@ def test_a_backup_of_somebody_elses_store_is_complete_and_roots(machine: Machine
     assert machine.root_owned() == []
 
 
-def test_what_root_restores_is_the_services(machine: Machine) -> None:
-    backup = good_backup(machine)
+def test_a_store_that_root_restores_belongs_to_the_service(machine: Machine) -> None:
+    backup = make_backup(machine)
     shutil.rmtree(machine.store)
     machine.store.mkdir(mode=0o700)
     machine.give_to_service(machine.store)
-    code, said = machine.run("restore", backup)
-    assert code == 0, said
-    assert "belongs to root" not in said
+    code, output = machine.run("restore", backup)
+    assert code == 0, output
+    assert "belongs to root" not in output
     assert len([*machine.store.rglob("*")]) > 3
     assert machine.root_owned() == []
 
 
 def test_a_failed_backup_leaves_nothing_and_keeps_its_exit_code(machine: Machine) -> None:
     (machine.store / "wx2mqtt.db").unlink()
-    code, said = machine.run("backup", machine.backups / "b")
-    assert (code, "there is no store" in said) == (1, True)
+    code, output = machine.run("backup", machine.backups / "b")
+    assert (code, "there is no store" in output) == (1, True)
     assert [*machine.backups.iterdir()] == []
 
 
@@ -173,39 +175,43 @@ def test_a_failed_backup_leaves_nothing_and_keeps_its_exit_code(machine: Machine
 def test_no_command_of_root_opens_anything_of_the_store_before_it_is_the_owner(
     machine: Machine, name: str
 ) -> None:
-    words = COMMANDS[name](machine)
-    calls = traced(machine, [*map(str, words), "-c", str(machine.config)])
+    arguments = COMMANDS[name](machine)
+    calls = trace_system_calls(machine, [*map(str, arguments), "-c", str(machine.config)])
     assert_owner_first(machine, calls)
 
 
 @pytest.mark.skipif(STRACE is None, reason="strace is missing (Debian: apt-get install strace)")
-def test_nor_does_the_bridge_itself(machine: Machine) -> None:
-    calls = traced(machine, ["run", "-c", str(machine.config)], stop_at=machine.store / "control.sock")
+def test_the_bridge_does_not_open_anything_of_the_store_before_it_is_the_owner(machine: Machine) -> None:
+    calls = trace_system_calls(
+        machine, ["run", "-c", str(machine.config)], stop_at=machine.store / "control.sock"
+    )
     assert_owner_first(machine, calls)
     assert machine.root_owned() == []
 
 
 @pytest.mark.skipif(STRACE is None, reason="strace is missing (Debian: apt-get install strace)")
 @pytest.mark.parametrize("name", ["backup", "journal list"])
-def test_nor_does_a_command_without_a_file_which_asks_the_store_for_the_backend(
+def test_a_command_without_a_file_does_not_open_the_store_before_it_is_the_owner(
     machine: Machine, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(machine.secrets)
     monkeypatch.setenv("WX2MQTT_STORAGE__PATH", str(machine.store))
-    words = list(map(str, COMMANDS[name](machine)))
-    assert_owner_first(machine, traced(machine, words))
+    arguments = list(map(str, COMMANDS[name](machine)))
+    assert_owner_first(machine, trace_system_calls(machine, arguments))
     assert name != "backup" or (machine.backups / "b").exists()
 
 
-def traced(machine: Machine, words: list[str], stop_at: Path | None = None) -> list[tuple[str, str]]:
-    """Runs a command; returns its calls of the system with the process that made each, in their order."""
+def trace_system_calls(
+    machine: Machine, arguments: list[str], stop_at: Path | None = None
+) -> list[tuple[str, str]]:
+    """Runs a command; returns its system calls in order, each with the process that made it."""
     assert STRACE is not None
     trace = machine.secrets / "trace"
     calls = "clone,clone3,fork,vfork,open,openat,mkdir,mkdirat,rename,renameat2,unlink,unlinkat,chmod,fchmodat,chown,fchownat,lchown"
     calls += ",mknod,mknodat,symlink,symlinkat,link,linkat,truncate,connect,bind,setresuid"
     program = [STRACE, "-f", "--seccomp-bpf", "-qq", "-s", "500", "-e", f"trace={calls}", "-o", str(trace)]
     with subprocess.Popen(
-        [*program, sys.executable, "-m", "wx2mqtt", *words],
+        [*program, sys.executable, "-m", "wx2mqtt", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
@@ -224,14 +230,14 @@ def traced(machine: Machine, words: list[str], stop_at: Path | None = None) -> l
 
 
 def assert_owner_first(machine: Machine, calls: list[tuple[str, str]]) -> None:
-    """Whoever opens something of the store has become the owner before, or was begun by who had."""
+    """Checks that each process that opens something of the store has become its owner before, or a parent has."""
     parents: dict[str, str] = {}
     first: dict[str, int] = {}
     became: dict[str, int] = {}
     for number, (process, call) in enumerate(calls):
         first.setdefault(process, number)
-        if begun := re.search(r"(?:clone3?|v?fork)\b.* = (\d+)$", call):
-            parents[begun[1]] = process
+        if started_process := re.search(r"(?:clone3?|v?fork)\b.* = (\d+)$", call):
+            parents[started_process[1]] = process
         if re.match(rf"setresuid\({SERVICE}, {SERVICE}, {SERVICE}\)", call):
             became[process] = number
 
@@ -241,23 +247,23 @@ def assert_owner_first(machine: Machine, calls: list[tuple[str, str]]) -> None:
         return process in parents and is_owner(parents[process], first[process])
 
     within = re.compile(re.escape(f'"{machine.store}') + r'[/"]')
-    touching = [one for one in enumerate(calls) if within.search(one[1][1])]
+    touching = [numbered for numbered in enumerate(calls) if within.search(numbered[1][1])]
     assert touching, "the command did nothing"
     assert [call for number, (process, call) in touching if not is_owner(process, number)] == []
 
 
 @pytest.mark.parametrize("name", ["backup", "journal list", "restore"])
 def test_a_link_as_the_folder_of_a_finished_restore_moves_nothing(machine: Machine, name: str) -> None:
-    words = COMMANDS[name](machine)
+    arguments = COMMANDS[name](machine)
     before = machine.seen_by_root()
     machine.link(MOVING_FOLDER, machine.secrets)
-    machine.run(*words)
+    machine.run(*arguments)
     assert machine.seen_by_root() == before
     assert not (machine.store / "precious").exists()
 
 
 @pytest.mark.parametrize("name", ["journal list", "people list", "login", "backup"])
-def test_a_link_as_a_mark_gets_nothing_written(machine: Machine, name: str) -> None:
+def test_nothing_is_written_through_a_link_in_the_place_of_a_marker_file(machine: Machine, name: str) -> None:
     before = machine.seen_by_root()
     machine.link("sessions/home.json.processing", machine.secrets / "precious")
     machine.link("sessions/home.json.pubacks", machine.secrets / "precious")
@@ -266,12 +272,12 @@ def test_a_link_as_a_mark_gets_nothing_written(machine: Machine, name: str) -> N
 
 
 @pytest.mark.parametrize("name", ["sessions/home.json.processing", "sessions/home.json.pubacks"])
-def test_a_fifo_as_a_mark_keeps_no_command_waiting(machine: Machine, name: str) -> None:
+def test_no_command_waits_for_a_fifo_in_the_place_of_a_marker_file(machine: Machine, name: str) -> None:
     (machine.store / name).unlink(missing_ok=True)
     os.mkfifo(machine.store / name)
     os.chown(machine.store / name, SERVICE, SERVICE)
-    code, said = machine.run("journal", "list")
-    assert code == 0, said
+    code, output = machine.run("journal", "list")
+    assert code == 0, output
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm", ".suspect"])
@@ -281,8 +287,8 @@ def test_a_link_as_the_database_changes_no_mode_and_creates_nothing(
 ) -> None:
     before = machine.seen_by_root()
     machine.link(f"wx2mqtt.db{suffix}", machine.secrets / target)
-    for words in (["journal", "list"], ["backup", machine.backups / "b"]):
-        machine.run(*words)
+    for arguments in (["journal", "list"], ["backup", machine.backups / "b"]):
+        machine.run(*arguments)
     assert machine.seen_by_root() == before
 
 
@@ -301,8 +307,8 @@ def test_a_link_brings_no_foreign_file_into_a_backup(machine: Machine, name: str
         assert b"of root" not in content
 
 
-def swap_without_end(store: str, name: str, target: str) -> None:
-    """The service's user exchanges a folder of the store for a link, as often as it can."""
+def swap_folder_for_ever(store: str, name: str, target: str) -> None:
+    """Exchanges a folder of the store for a link again and again, as the service's user can."""
     os.setresgid(SERVICE, SERVICE, SERVICE)
     os.setresuid(SERVICE, SERVICE, SERVICE)
     folder, aside = Path(store, name), Path(store, "aside")
@@ -315,13 +321,13 @@ def swap_without_end(store: str, name: str, target: str) -> None:
 
 
 @pytest.mark.parametrize("name", [GATHERING_FOLDER, "sessions", "media"])
-def test_a_folder_that_is_exchanged_during_a_restore_gives_no_file_away(machine: Machine, name: str) -> None:
-    backup = good_backup(machine)
+def test_a_folder_exchanged_during_a_restore_changes_no_file_outside(machine: Machine, name: str) -> None:
+    backup = make_backup(machine)
     for file in ("home.json", "wx2mqtt.db", "people.json"):
         (machine.secrets / file).write_text("root's alone")
     before = machine.seen_by_root()
     attack = multiprocessing.get_context("spawn").Process(
-        target=swap_without_end, args=(str(machine.store), name, str(machine.secrets)), daemon=True
+        target=swap_folder_for_ever, args=(str(machine.store), name, str(machine.secrets)), daemon=True
     )
     attack.start()
     try:
@@ -333,14 +339,14 @@ def test_a_folder_that_is_exchanged_during_a_restore_gives_no_file_away(machine:
     assert machine.seen_by_root() == before
 
 
-def test_two_users_on_the_way_are_refused(machine: Machine) -> None:
+def test_a_path_through_folders_of_two_users_is_refused(machine: Machine) -> None:
     os.chown(machine.folder, 12345, 12345)
-    code, said = machine.run("backup", machine.backups / "b")
+    code, output = machine.run("backup", machine.backups / "b")
     assert code == 75
-    assert "sudo -u" in said
+    assert "sudo -u" in output
 
 
-def test_a_link_to_a_folder_of_root_is_worth_no_more_than_its_owner(machine: Machine) -> None:
+def test_a_link_to_a_folder_of_root_has_the_rights_of_the_owner_of_the_link(machine: Machine) -> None:
     """The service's user owns the folder in which its store stands, and exchanges the store for a link."""
     outer = machine.folder / "outer"
     outer.mkdir()
@@ -354,17 +360,17 @@ def test_a_link_to_a_folder_of_root_is_worth_no_more_than_its_owner(machine: Mac
     assert machine.seen_by_root() == before
 
 
-def test_the_store_may_lie_where_nobody_but_root_may_go(machine: Machine) -> None:
-    """As systemd keeps that of a service with `DynamicUser=`: behind a closed folder, with a link to it."""
+def test_the_store_may_be_in_a_folder_that_only_root_can_enter(machine: Machine) -> None:
+    """systemd keeps the store of a service with `DynamicUser=` so: behind a closed folder, with a link to it."""
     private = machine.folder / "private"
     private.mkdir(mode=0o700)
     machine.store.rename(private / "service")
     machine.store.symlink_to(private / "service")
-    code, said = machine.run("journal", "list")
-    assert (code, "waits" in said) == (0, True)
-    backup = good_backup(machine)
-    code, said = machine.run("restore", "--force", backup)
-    assert code == 0, said
+    code, output = machine.run("journal", "list")
+    assert (code, "waits" in output) == (0, True)
+    backup = make_backup(machine)
+    code, output = machine.run("restore", "--force", backup)
+    assert code == 0, output
     assert [path for path in (private / "service").rglob("*") if path.lstat().st_uid == 0] == []
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
 
@@ -381,14 +387,14 @@ def test_a_link_to_what_is_behind_a_closed_folder_shows_nothing(machine: Machine
     settings = yaml.safe_load(machine.config.read_text())
     settings["storage"]["path"] = str(outer / "store")
     machine.config.write_text(yaml.safe_dump(settings))
-    code, said = machine.run("backup", machine.backups / "b")
-    assert code != 0, said
+    code, output = machine.run("backup", machine.backups / "b")
+    assert code != 0, output
     assert [*machine.backups.iterdir()] == []
 
 
 def test_a_restore_of_root_gives_a_new_store_to_the_user_of_the_service(machine: Machine) -> None:
-    backup = good_backup(machine)
-    prepare = as_on_a_fresh_machine(machine, machine.secrets / "home", has_service=True)
+    backup = make_backup(machine)
+    prepare = fresh_machine_script(machine, machine.secrets / "home", has_service=True)
     prepare += (
         "import pwd, wx2mqtt.cli.backup as command\n"
         "command.SYSTEM_FOLDER = folder.SYSTEM_FOLDER\n"
@@ -407,8 +413,8 @@ def test_a_restore_of_root_gives_a_new_store_to_the_user_of_the_service(machine:
     assert b"belongs to root" not in done.stderr
 
 
-def as_on_a_fresh_machine(machine: Machine, home: Path, *, has_service: bool) -> str:
-    """Code that makes the folders of the system other ones: without a store, and perhaps without a service."""
+def fresh_machine_script(machine: Machine, home: Path, *, has_service: bool) -> str:
+    """Returns code that replaces the folders of the system: without a store, and perhaps without a service."""
     etc = machine.folder / "etc"
     if has_service:
         etc.mkdir()
@@ -425,9 +431,9 @@ def as_on_a_fresh_machine(machine: Machine, home: Path, *, has_service: bool) ->
 
 @pytest.mark.parametrize("has_service", [True, False])
 def test_a_restore_of_root_never_begins_a_store_of_its_own(machine: Machine, has_service: bool) -> None:
-    backup = good_backup(machine)
+    backup = make_backup(machine)
     home = machine.secrets / "home"
-    prepare = as_on_a_fresh_machine(machine, home, has_service=has_service)
+    prepare = fresh_machine_script(machine, home, has_service=has_service)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
     done = run_program(
         ["restore", str(backup), "-c", str(machine.config)],
@@ -435,15 +441,15 @@ def test_a_restore_of_root_never_begins_a_store_of_its_own(machine: Machine, has
         prepare=prepare,
         timeout=MAX_WAIT_SECONDS,
     )
-    said = done.stderr.decode()
+    output = done.stderr.decode()
     assert not home.exists(), "the service would not find it there"
     if has_service:
-        assert done.returncode == 0, said
+        assert done.returncode == 0, output
         assert (machine.folder / "lib" / "wx2mqtt.db").exists()
-        assert f"{machine.folder}/lib is the store" in said
+        assert f"{machine.folder}/lib is the store" in output
     else:
         assert done.returncode == 1
-        assert "storage.path" in said
+        assert "storage.path" in output
 
 
 def test_a_backup_needs_no_secret_of_the_broker(machine: Machine) -> None:
@@ -452,12 +458,12 @@ def test_a_backup_needs_no_secret_of_the_broker(machine: Machine) -> None:
     settings["mqtt"] |= {"username": "bridge", "password_file": str(machine.secrets / "none")}
     machine.config.write_text(yaml.safe_dump(settings))
     assert machine.run("journal", "list")[0] == 78
-    code, said = machine.run("backup", machine.backups)
-    assert (code, len([*machine.backups.iterdir()])) == (0, 1), said
+    code, output = machine.run("backup", machine.backups)
+    assert (code, len([*machine.backups.iterdir()])) == (0, 1), output
 
 
 MORE_COMMANDS = {
-    **{name: words for name, words in COMMANDS.items() if name != "backup to a pipe"},
+    **{name: arguments for name, arguments in COMMANDS.items() if name != "backup to a pipe"},
     "people assign": lambda _: ["people", "assign", "wife", "brother"],
     "ask": lambda _: ["ask", "wife", "?", "yes", "--timeout", "1"],
     "cluster": lambda _: ["cluster"],
@@ -467,18 +473,18 @@ MORE_COMMANDS = {
 }
 """Every command that reads the configuration."""
 
-BYSTANDER = 12345
+OTHER_USER = 12345
 """A user of the machine who has nothing to do with the service."""
 
 
-def become(user: int) -> str:
-    """Code that gives up root, with the modules that a Python of root alone would not give away later."""
+def drop_root_script(user: int) -> str:
+    """Returns code that gives up root, after importing modules that the other user may not be able to read."""
     modules = "import os, wx2mqtt.app.cluster_operations\n"
     return f"{modules}os.setgroups([])\nos.setresgid(*[{user}] * 3)\nos.setresuid(*[{user}] * 3)\n"
 
 
-def files_of_the_system(config: Path, store: Path) -> str:
-    """Code that makes others the configuration and the store of the system."""
+def system_files_script(config: Path, store: Path) -> str:
+    """Returns code that replaces the configuration file and the store of the system."""
     return (
         "import pathlib, wx2mqtt.settings.loader as loader, wx2mqtt.store.folder as folder\n"
         f"loader.SYSTEM_CONFIG = pathlib.Path({str(config)!r})\n"
@@ -487,13 +493,13 @@ def files_of_the_system(config: Path, store: Path) -> str:
 
 
 class Situation:
-    """Where somebody types a command, and what of the machine is closed to them or to the service."""
+    """Where a user runs a command, and what of the machine is not accessible to that user or to the service."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.folder = machine.secrets
         self.words: list[str] = []
-        self.prepare = files_of_the_system(machine.config, machine.store)
+        self.prepare = system_files_script(machine.config, machine.store)
 
     def root_in_its_own_folder(self) -> None:
         pass
@@ -507,11 +513,11 @@ class Situation:
         self.prepare += "import os\nos.rmdir(os.getcwd())\n"
 
     def service_in_the_folder_of_root(self) -> None:
-        self.prepare += become(SERVICE)
+        self.prepare += drop_root_script(SERVICE)
 
     def somebody_else_with_the_store_of_the_service(self) -> None:
         self.folder = self.machine.folder
-        self.prepare += become(BYSTANDER)
+        self.prepare += drop_root_script(OTHER_USER)
 
     def somebody_else_with_a_store_behind_a_closed_folder(self) -> None:
         self.somebody_else_with_the_store_of_the_service()
@@ -529,12 +535,12 @@ class Situation:
     def service_with_a_file_behind_a_closed_folder(self) -> None:
         self.root_beside_a_file_of_its_own()
         self.words = ["-c", str(self.folder / "wx2mqtt.yaml")]
-        self.prepare += become(SERVICE)
+        self.prepare += drop_root_script(SERVICE)
 
     def service_with_a_file_of_the_system_behind_a_closed_folder(self) -> None:
         self.root_beside_a_file_of_its_own()
-        self.prepare += files_of_the_system(self.folder / "wx2mqtt.yaml", self.machine.store)
-        self.prepare += become(SERVICE)
+        self.prepare += system_files_script(self.folder / "wx2mqtt.yaml", self.machine.store)
+        self.prepare += drop_root_script(SERVICE)
 
 
 SITUATIONS = [name for name in vars(Situation) if not name.startswith("_")]
@@ -545,24 +551,24 @@ SITUATIONS = [name for name in vars(Situation) if not name.startswith("_")]
 def test_no_command_ends_in_a_traceback_for_what_its_user_cannot_reach(
     machine: Machine, name: str, situation: str
 ) -> None:
-    words = [str(word) for word in MORE_COMMANDS[name](machine)]
-    scene = Situation(machine)
-    getattr(scene, situation)()
+    arguments = [str(word) for word in MORE_COMMANDS[name](machine)]
+    case = Situation(machine)
+    getattr(case, situation)()
     done = run_program(
-        [*words, *scene.words],
+        [*arguments, *case.words],
         env=os.environ,
-        folder=scene.folder,
-        prepare=scene.prepare,
+        folder=case.folder,
+        prepare=case.prepare,
         timeout=MAX_WAIT_SECONDS,
     )
-    said = (done.stdout + done.stderr).decode(errors="replace")
-    assert "Traceback" not in said
-    assert said, "and it says something"
+    output = (done.stdout + done.stderr).decode(errors="replace")
+    assert "Traceback" not in output
+    assert output, "and it says something"
     is_closed = "with_a_file" in situation or (name == "check --as" and "beside_a_file" in situation)
-    if is_closed and "only root" not in said:
-        assert (done.returncode, "may not be read by user" in said) == (78, True), said
+    if is_closed and "only root" not in output:
+        assert (done.returncode, "may not be read by user" in output) == (78, True), output
     else:
-        assert "wx2mqtt.yaml may not be read" not in said
+        assert "wx2mqtt.yaml may not be read" not in output
 
 
 @pytest.mark.parametrize("is_gone", [False, True])
@@ -572,11 +578,11 @@ def test_setup_says_that_it_cannot_write_where_its_user_may_not(machine: Machine
         ["setup", "--yes", "--embedded", "--backend", "ilink", "--no-unit"],
         env={**os.environ, "LANG": "C"},
         folder=machine.secrets,
-        prepare=prepare + become(SERVICE),
+        prepare=prepare + drop_root_script(SERVICE),
         timeout=MAX_WAIT_SECONDS,
     )
-    said = done.stderr.decode()
-    assert (done.returncode, "cannot be written" in said, "Traceback" in said) == (1, True, False), said
+    output = done.stderr.decode()
+    assert (done.returncode, "cannot be written" in output, "Traceback" in output) == (1, True, False), output
 
 
 def test_a_command_of_root_keeps_the_language_of_a_file_that_the_service_cannot_reach(
@@ -584,8 +590,8 @@ def test_a_command_of_root_keeps_the_language_of_a_file_that_the_service_cannot_
 ) -> None:
     (machine.secrets / "wx2mqtt.yaml").write_text(f"language: zh\n{machine.config.read_text()}")
 
-    def last_line(*words: str) -> str:
-        done = run_program(words, env=os.environ, folder=machine.secrets, timeout=MAX_WAIT_SECONDS)
+    def last_line(*arguments: str) -> str:
+        done = run_program(arguments, env=os.environ, folder=machine.secrets, timeout=MAX_WAIT_SECONDS)
         return (done.stdout + done.stderr).decode().splitlines()[-1]
 
     assert last_line("people", "list", "--account", "nobody") == "没有账号“nobody”；配置中有：home"

@@ -19,29 +19,29 @@ from tests.support.terminal import REAL, Terminal
 from wx2mqtt.simulator.server import Simulator
 
 STATE = "wx/login/state"
-# Where the phone scans the code of each backend.
-PHONE = {"webwx": "/sim", "ilink": "/sim/ilink"}
+# The path under which the simulated phone scans the code of each backend.
+PHONE_PATHS = {"webwx": "/sim", "ilink": "/sim/ilink"}
 
 
 @pytest_asyncio.fixture
-async def phone() -> AsyncIterator[str]:
+async def simulator_url() -> AsyncIterator[str]:
     async with Simulator(port=0) as simulator:
         yield simulator.url
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, mosquitto: Mosquitto, phone: str) -> Terminal:
-    """An empty folder: nothing but the environment says where broker and WeChat are."""
+def terminal(tmp_path: Path, mosquitto: Mosquitto, simulator_url: str) -> Terminal:
+    """Returns a terminal in an empty folder: only the environment says where broker and WeChat are."""
     terminal = Terminal(tmp_path)
     terminal.env |= {
         "WX2MQTT_MQTT__URL": f"mqtt://127.0.0.1:{mosquitto.port}",
-        "WX2MQTT_ACCOUNTS__HOME__ENDPOINT": phone,
+        "WX2MQTT_ACCOUNTS__HOME__ENDPOINT": simulator_url,
         "WX2MQTT_STORAGE__PATH": str(tmp_path / "store"),
     }
     return terminal
 
 
-def log_in(terminal: Terminal, phone: str, port: int, backend: str) -> None:
+def log_in(terminal: Terminal, simulator_url: str, port: int, backend: str) -> None:
     """Runs the bridge until the account is online, by a scan with the phone of this backend."""
     with Subscriber(port, "wx/#") as subscriber, terminal.running("run") as bridge:
         is_ilink = backend == "ilink"
@@ -49,15 +49,18 @@ def log_in(terminal: Terminal, phone: str, port: int, backend: str) -> None:
         subscriber.wait(STATE, lambda received: received.body["state"] == "waiting_for_scan")
         for step in ("scan", "confirm"):
             answer = httpx.post(
-                f"{phone}{PHONE[backend]}/{step}", json={}, trust_env=False, timeout=MAX_WAIT_SECONDS
+                f"{simulator_url}{PHONE_PATHS[backend]}/{step}",
+                json={},
+                trust_env=False,
+                timeout=MAX_WAIT_SECONDS,
             )
             answer.raise_for_status()
         subscriber.wait(STATE, lambda received: received.body["state"] == "online")
         assert bridge.end(signal.SIGTERM) == 0
 
 
-def goes_on(terminal: Terminal, port: int) -> None:
-    """Runs the bridge, which is online without a scan."""
+def assert_online_without_scan(terminal: Terminal, port: int) -> None:
+    """Runs the bridge, and checks that it is online without a scan."""
     with Subscriber(port, "wx/#") as subscriber, terminal.running("run") as bridge:
         since = subscriber.count
         first = subscriber.wait(
@@ -68,13 +71,13 @@ def goes_on(terminal: Terminal, port: int) -> None:
 
 
 async def test_a_first_run_begins_with_ilink_and_the_next_goes_on_with_it(
-    terminal: Terminal, phone: str, mosquitto: Mosquitto
+    terminal: Terminal, simulator_url: str, mosquitto: Mosquitto
 ):
-    await asyncio.to_thread(log_in, terminal, phone, mosquitto.port, "ilink")
-    await asyncio.to_thread(goes_on, terminal, mosquitto.port)
+    await asyncio.to_thread(log_in, terminal, simulator_url, mosquitto.port, "ilink")
+    await asyncio.to_thread(assert_online_without_scan, terminal, mosquitto.port)
 
 
-async def test_a_person_at_a_terminal_reads_in_their_language_that_nothing_helps_alarms(terminal: Terminal):
+async def test_a_terminal_says_in_its_language_that_no_option_for_alarms_is_on(terminal: Terminal):
     terminal.env["WX2MQTT_LANGUAGE"] = "zh"
     command = ["env", "-C", str(terminal.folder), *REAL, "run"]
     with Screen(command, {**terminal.env, "LANG": "C.UTF-8"}) as screen:
@@ -82,9 +85,9 @@ async def test_a_person_at_a_terminal_reads_in_their_language_that_nothing_helps
 
 
 async def test_a_store_with_a_login_of_web_wechat_goes_on_with_web_wechat(
-    terminal: Terminal, phone: str, mosquitto: Mosquitto
+    terminal: Terminal, simulator_url: str, mosquitto: Mosquitto
 ):
     terminal.env["WX2MQTT_ACCOUNTS__HOME__BACKEND"] = "webwx"
-    await asyncio.to_thread(log_in, terminal, phone, mosquitto.port, "webwx")
+    await asyncio.to_thread(log_in, terminal, simulator_url, mosquitto.port, "webwx")
     del terminal.env["WX2MQTT_ACCOUNTS__HOME__BACKEND"]
-    await asyncio.to_thread(goes_on, terminal, mosquitto.port)
+    await asyncio.to_thread(assert_online_without_scan, terminal, mosquitto.port)

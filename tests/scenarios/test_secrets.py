@@ -1,4 +1,4 @@
-"""A whole story at the most talkative log level, and then a search for every secret in all that came out."""
+"""Everything that uses a secret, at the most detailed log level, and then a search for every secret in all output."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.support.home import Home
 from tests.support.scanner import codes_in
 
 MQTT_PASSWORD, WEB_PASSWORD = "mqtt-Geheimnis-4711", "web-Geheimnis-4711"
-WRITTEN = "niemand-darf-das-im-Log-lesen"
+SECRET_TEXT = "niemand-darf-das-im-Log-lesen"
 MAY_SHOW_CODES = ("wx/login/qr", "wx/login/url")
 
 
 def password_file(path: Path, user: str, password: str) -> Path:
-    """As mosquitto_passwd would write it: PBKDF2 with SHA-512."""
+    """Writes a password file as mosquitto_passwd does: PBKDF2 with SHA-512."""
     salt, rounds = b"salt-of-12-b", 101
     digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds)
     path.write_text(f"{user}:$7${rounds}${_base64(salt)}${_base64(digest)}\n")
@@ -36,11 +36,11 @@ def _base64(data: bytes) -> str:
 
 
 def secrets_of(home: Home) -> dict[str, str]:
-    """Everything that the simulated WeChat handed out, and the passwords, by what it is."""
+    """Returns all secrets that the simulated WeChat handed out, and the passwords, by names."""
     wechat = home.simulator.wechat
     found = {"mqtt password": MQTT_PASSWORD, "web password": WEB_PASSWORD}
     for number, session in enumerate(wechat.sessions.values()):
-        one = {
+        secrets = {
             "sid": session.sid,
             "pass_ticket": session.pass_ticket,
             "pass_ticket in the XML": session.pass_ticket_in_xml,
@@ -50,20 +50,20 @@ def secrets_of(home: Home) -> dict[str, str]:
             **{f"skey {n}": skey for n, skey in enumerate(session.skeys)},
             **{f"data_ticket {n}": ticket for n, ticket in enumerate(session.data_tickets)},
         }
-        found |= {f"login {number}: {name}": value for name, value in one.items()}
+        found |= {f"login {number}: {name}": value for name, value in secrets.items()}
     for number, code in enumerate(wechat.codes):
         found |= {f"code {number}": code.uuid, f"ticket {number}": code.ticket}
     return found
 
 
 def user_names(home: Home) -> list[str]:
-    """What WeChat called everybody in every login; good for nobody outside of it, and never published."""
+    """Returns the UserNames of all logins; they are useless outside of a login, and never published."""
     sessions = home.simulator.wechat.sessions.values()
     return [name for session in sessions for name in session._ids if name.startswith("@")]
 
 
 def forms_of(secret: str) -> set[bytes]:
-    """A secret as it is, and as it may stand in an address."""
+    """Returns a secret as it is, and as it may stand in a URL."""
     return {secret.encode(), quote(secret, safe="").encode()}
 
 
@@ -72,7 +72,7 @@ def found_in(data: bytes, secrets: dict[str, str]) -> list[str]:
 
 
 def files_of(store: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file but the saved logins, which are nothing but secrets and for that reason 0600."""
+    """Yields every file but the saved logins, which are secrets themselves and for that reason 0600."""
     for file in sorted(store.rglob("*")):
         if file.is_file() and file.parent.name != "sessions":
             yield str(file.relative_to(store)), file.read_bytes()
@@ -82,9 +82,9 @@ def modes_of(store: Path) -> dict[str, int]:
     return {str(file.relative_to(store)): file.stat().st_mode & 0o777 for file in store.rglob("*")}
 
 
-def commands(home: Home) -> str:
-    """What the command line shows beside the running bridge."""
-    said = ""
+def run_commands(home: Home) -> str:
+    """Returns what commands print beside the running bridge."""
+    output = ""
     for command in (["healthcheck"], ["people", "list"], ["journal", "list", "--all"], ["check"]):
         done = subprocess.run(
             [sys.executable, "-m", "wx2mqtt", *command, "-c", str(home.bridge.config)],
@@ -93,39 +93,41 @@ def commands(home: Home) -> str:
             check=False,
             timeout=MAX_WAIT_SECONDS,
         )
-        said += done.stdout + done.stderr
-    return said
+        output += done.stdout + done.stderr
+    return output
 
 
-async def the_story(home: Home) -> str:
-    """Everything that has to do with a secret happens once, the failures too; what the command line said."""
+async def do_everything_with_secrets(home: Home) -> str:
+    """Does everything that uses a secret once, with its failures; returns what the commands printed."""
     await home.control.post("settings", rotate_tickets=True, sync_skey=True)
     await home.log_in()
     saved = (home.bridge.store / "sessions" / "home.json").read_bytes()
     assert len(found_in(saved, secrets_of(home))) >= 4, "the search finds what is there"
-    await home.control.say("wife", WRITTEN)
-    await home.body("wx/in/wife", text=WRITTEN)
+    await home.control.say("wife", SECRET_TEXT)
+    await home.body("wx/in/wife", text=SECRET_TEXT)
     await home.control.say("uncle", "hello", kind="friend_request")
     await home.body("wx/event/friend_request")
     for fault in ("garbage", "html", "truncate", "status", "reset", "bad_status_line"):
         await home.control.post("fault", endpoint="webwxsendmsg", kind=fault)
-        await home.in_thread(home.subscriber.say, "wx/out/wife", {"text": WRITTEN, "id": fault})
+        await home.in_thread(home.subscriber.say, "wx/out/wife", {"text": SECRET_TEXT, "id": fault})
         await home.body("wx/result/wife", id=fault)
-    await fetched_files(home)
-    await home.in_thread(home.subscriber.publish, "wx/out/wife", f'{{"text": "{WRITTEN}", "nonsense": 1}}')
+    await fetch_files_with_faults(home)
+    await home.in_thread(
+        home.subscriber.publish, "wx/out/wife", f'{{"text": "{SECRET_TEXT}", "nonsense": 1}}'
+    )
     for name in ("contacts", "health", "reload"):
         await ask(home, name)
-    said = await home.in_thread(commands, home)
+    output = await home.in_thread(run_commands, home)
     for fault in ("garbage", "html", "truncate"):
         await home.control.post("fault", endpoint="webwxsync", kind=fault)
         await home.control.say("wife", f"after {fault}")
         await home.body("wx/in/wife", text=f"after {fault}")
-    await refused_logins(home)
-    return said
+    await fail_logins(home)
+    return output
 
 
-async def fetched_files(home: Home) -> None:
-    """Each download begins with a failure; its address holds every key of the session."""
+async def fetch_files_with_faults(home: Home) -> None:
+    """Downloads files, each with a failure first; the URL of a download has every key of the session."""
     for fault in ("garbage", "html", "truncate", "status", "reset", "bad_status_line"):
         for kind, endpoint in (("file", "webwxgetmedia"), ("image", "webwxgetmsgimg")):
             await home.control.post("fault", endpoint=endpoint, kind=fault)
@@ -134,7 +136,7 @@ async def fetched_files(home: Home) -> None:
     await home.send_request("media", {"avatar": "wife", "inline": True})
 
 
-async def refused_logins(home: Home) -> None:
+async def fail_logins(home: Home) -> None:
     since = home.subscriber.count
     await home.control.post("logout", retcode=1102)
     await url_after(home, since)
@@ -160,14 +162,14 @@ async def refused_logins(home: Home) -> None:
 
 
 @pytest.mark.in_folder
-async def test_no_secret_gets_out(home: Home):
+async def test_no_secret_is_in_a_message_a_log_or_a_readable_file(home: Home):
     passwords = password_file(home.folder / "passwords", "bridge", MQTT_PASSWORD)
     home.broker.configure(f"allow_anonymous true\npassword_file {passwords}")
     home.broker.restart()
     settings = home.settings(web={"password": WEB_PASSWORD})
     settings["mqtt"] |= {"username": "bridge", "password": MQTT_PASSWORD}
     home.bridge.configure(settings)
-    said = await the_story(home)
+    output = await do_everything_with_secrets(home)
     secrets = secrets_of(home)
     assert len(secrets) > 40
     assert sum(name.startswith("code") for name in secrets) >= 4
@@ -175,9 +177,9 @@ async def test_no_secret_gets_out(home: Home):
     log = "\n".join(home.bridge.log).encode()
     assert b'"level": "debug"' in log or b'"level": "info"' in log
     assert found_in(log, secrets) == []
-    assert WRITTEN.encode() not in log, "what people write to each other is nobody's business"
+    assert SECRET_TEXT.encode() not in log, "what people write to each other is nobody's business"
     assert b"login.weixin.qq.com" not in log
-    assert found_in(said.encode(), secrets) == []
+    assert found_in(output.encode(), secrets) == []
 
     codes = {name for name in secrets if name.startswith("code")}
     for received in home.subscriber.received:
@@ -196,8 +198,8 @@ async def test_no_secret_gets_out(home: Home):
 
     await home.in_thread(home.bridge.stop)
     for name, data in files_of(home.bridge.store):
-        # The owner's number is what makes the owner's own row findable for ever; it opens no door by itself.
-        left = [one for one in found_in(data, secrets) if not one.endswith(": uin")]
-        assert left == [], name
+        # The uin of the owner is stored to recognize the owner; it gives no access by itself.
+        secrets_found = [name for name in found_in(data, secrets) if not name.endswith(": uin")]
+        assert secrets_found == [], name
     for name, mode in modes_of(home.bridge.store).items():
         assert mode & 0o077 == 0, f"{name} can be read by others"

@@ -1,4 +1,4 @@
-"""Other people's clients of ntfy and Gotify, as they are published, send through the running bridge.
+"""Published clients of ntfy and Gotify send through the running bridge.
 
 They get its address as that of their server, and its sender's token; nothing of them is changed.
 """
@@ -24,7 +24,7 @@ from tests.support.home import at_home
 
 pytestmark = [pytest.mark.client, pytest.mark.asyncio(loop_scope="module")]
 
-# A wrong token; after a few an address must wait.
+# The statuses for a wrong token: after a few of them its address must wait.
 REFUSED = {401, 429}
 
 
@@ -38,13 +38,13 @@ async def services(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactor
         (folder / "door.png").write_bytes(PICTURE)
         home.bridge.configure(home.settings(web=web))
         await home.log_in()
-        made = Services(home, *(f"http://{address}" for address in addresses))
-        yield made
-        await made.http.aclose()
+        harness = Services(home, *(f"http://{address}" for address in addresses))
+        yield harness
+        await harness.http.aclose()
 
 
-async def told_by(services: Services, *command: str, **environment: str) -> list[dict[str, Any]]:
-    """Runs a client to its end; returns what it told."""
+async def run_client(services: Services, *command: str, **environment: str) -> list[dict[str, Any]]:
+    """Runs a client until it ends; returns the JSON lines that it printed."""
     process = await asyncio.create_subprocess_exec(
         *command,
         str(services.home.folder),
@@ -57,20 +57,20 @@ async def told_by(services: Services, *command: str, **environment: str) -> list
     return [json.loads(line) for line in output.splitlines() if line.startswith(b"{")]
 
 
-async def of_python(services: Services, name: str, url: str) -> list[dict[str, Any]]:
+async def run_python_client(services: Services, name: str, url: str) -> list[dict[str, Any]]:
     folder = installed_client("senders-python")
     program = str(PROGRAMS / "senders_example.py")
-    return await told_by(services, sys.executable, program, name, url, TOKEN, PYTHONPATH=str(folder))
+    return await run_client(services, sys.executable, program, name, url, TOKEN, PYTHONPATH=str(folder))
 
 
-async def of_node(services: Services, name: str, url: str) -> list[dict[str, Any]]:
+async def run_node_client(services: Services, name: str, url: str) -> list[dict[str, Any]]:
     folder = installed_client("senders-node")
     program = str(PROGRAMS / "senders_example.mjs")
-    return await told_by(services, "node", "--no-warnings", program, str(folder), name, url, TOKEN)
+    return await run_client(services, "node", "--no-warnings", program, str(folder), name, url, TOKEN)
 
 
-async def new_lines(services: Services, before: int, count: int) -> list[dict[str, Any]]:
-    """Returns what WeChat got since, once it is so much."""
+async def new_messages(services: Services, before: int, count: int) -> list[dict[str, Any]]:
+    """Waits for `count` further messages to WeChat; returns them."""
     return (await services.home.control.sent(before + count))[before:]
 
 
@@ -80,11 +80,11 @@ def is_picture(line: dict[str, Any]) -> bool:
 
 async def test_ntfy_api(services: Services):
     before = len(await services.sent())
-    *answers, refused = await of_python(services, "ntfy_api", services.root_url)
-    assert [one["answer"]["event"] for one in answers] == ["message"] * 3
+    *answers, refused = await run_python_client(services, "ntfy_api", services.root_url)
+    assert [answer["answer"]["event"] for answer in answers] == ["message"] * 3
     assert refused["refused"] in REFUSED
     assert refused["answer"]["code"] in {40101, 42901}
-    text, *rest = await new_lines(services, before, 4)
+    text, *rest = await new_messages(services, before, 4)
     assert text["text"] == "⚠️ NAS\ndisk full\n95 %\n[disk]\nhttp://nas/"
     # The last call has priority 4, so it does not wait until the picture before it is uploaded.
     (plain,) = (line for line in rest if line["text"] == "磁盘\n满了")
@@ -94,10 +94,10 @@ async def test_ntfy_api(services: Services):
 
 async def test_python_ntfy(services: Services):
     before = len(await services.sent())
-    *answers, refused = await of_python(services, "python_ntfy", services.root_url)
-    assert [one["answer"]["event"] for one in answers] == ["message"] * 3
+    *answers, refused = await run_python_client(services, "python_ntfy", services.root_url)
+    assert [answer["answer"]["event"] for answer in answers] == ["message"] * 3
     assert refused["refused"] in REFUSED
-    text, button, caption, picture = await new_lines(services, before, 4)
+    text, button, caption, picture = await new_messages(services, before, 4)
     assert text["text"] == "⚠️ NAS\n磁盘满了"
     assert button["text"].startswith("with a button")
     assert (caption["text"], is_picture(picture)) == ("Door", True)
@@ -105,39 +105,39 @@ async def test_python_ntfy(services: Services):
 
 async def test_ntfpy(services: Services):
     before = len(await services.sent())
-    *answers, refused = await of_python(services, "ntfpy", services.root_url)
-    assert [one["answer"]["topic"] for one in answers] == ["wife"] * 2
+    *answers, refused = await run_python_client(services, "ntfpy", services.root_url)
+    assert [answer["answer"]["topic"] for answer in answers] == ["wife"] * 2
     assert refused["refused"] in REFUSED
-    text, button = await new_lines(services, before, 2)
+    text, button = await new_messages(services, before, 2)
     assert text["text"] == "⚠️ NAS ⚠\n磁盘满了\nhttp://nas/"
     assert button["text"].startswith("with a button")
 
 
 async def test_gotify_for_python(services: Services):
     before = len(await services.sent())
-    *answers, refused = await of_python(services, "gotify", f"{services.url}/gotify")
-    ids = [one["answer"]["id"] for one in answers]
-    assert (len({*ids}), all(isinstance(one, int) for one in ids)) == (3, True)
+    *answers, refused = await run_python_client(services, "gotify", f"{services.url}/gotify")
+    ids = [answer["answer"]["id"] for answer in answers]
+    assert (len({*ids}), all(isinstance(number, int) for number in ids)) == (3, True)
     assert refused["refused"] in REFUSED
-    texts = [line["text"] for line in await new_lines(services, before, 3)]
+    texts = [line["text"] for line in await new_messages(services, before, 3)]
     assert texts == ["NAS\n磁盘满了", "without a title", "NAS\nlater"]
 
 
 async def test_gotipy(services: Services):
     before = len(await services.sent())
-    answer, refused = await of_python(services, "gotipy", f"{services.url}/gotify")
+    answer, refused = await run_python_client(services, "gotipy", f"{services.url}/gotify")
     assert isinstance(answer["answer"]["id"], int)
     assert refused["refused"] in REFUSED
-    [line] = await new_lines(services, before, 1)
+    [line] = await new_messages(services, before, 1)
     assert line["text"] == "NAS\n磁盘满了"
 
 
 async def test_ntfy_for_node(services: Services):
     before = len(await services.sent())
-    *answers, refused = await of_node(services, "ntfy", services.root_url)
-    assert [one["answer"]["event"] for one in answers] == ["message"] * 2
+    *answers, refused = await run_node_client(services, "ntfy", services.root_url)
+    assert [answer["answer"]["event"] for answer in answers] == ["message"] * 2
     assert refused["refused"].endswith(("Unauthorized", "Too Many Requests"))
-    text, caption, picture = await new_lines(services, before, 3)
+    text, caption, picture = await new_messages(services, before, 3)
     assert text["text"].startswith("⚠️ NAS\n磁盘满了")
     assert (caption["text"], is_picture(picture)) == ("Door", True)
 
@@ -145,8 +145,8 @@ async def test_ntfy_for_node(services: Services):
 @pytest.mark.parametrize("name", ["gotify", "gotify-client"])
 async def test_gotify_for_node(services: Services, name: str):
     before = len(await services.sent())
-    answer, refused = await of_node(services, name, f"{services.url}/gotify")
+    answer, refused = await run_node_client(services, name, f"{services.url}/gotify")
     assert isinstance(answer["answer"]["id"], int)
     assert refused["refused"] in REFUSED
-    [line] = await new_lines(services, before, 1)
+    [line] = await new_messages(services, before, 1)
     assert line["text"] == "NAS\n磁盘满了"

@@ -1,4 +1,4 @@
-"""Programs that speak Gotify, ntfy, or a webhook, unmodified and on the whole bridge."""
+"""Unmodified programs that send by Gotify, ntfy, or a webhook, on the whole bridge."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Services:
                 after += len(lines)
 
     async def run(self, *command: str) -> str:
-        """The output of a program that ends well."""
+        """Runs a program that must succeed; returns its output."""
         process = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
@@ -81,9 +81,9 @@ async def services(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactor
     async with at_home(tmp_path_factory.mktemp("services"), DURABLE) as home:
         home.bridge.configure(home.settings(web=web))
         await home.log_in()
-        made = Services(home, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{root_port}")
-        yield made
-        await made.http.aclose()
+        created = Services(home, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{root_port}")
+        yield created
+        await created.http.aclose()
 
 
 def authority(url: str) -> str:
@@ -159,7 +159,7 @@ async def test_curl_as_gotify_with_a_form(services):
     await services.arrives("my title\nmy message")
 
 
-async def test_curl_as_the_robot(services):
+async def test_curl_as_a_wecom_robot(services):
     url = f"{services.url}/wecom/cgi-bin/webhook/send?key={TOKEN}"
     text = {"msgtype": "text", "text": {"content": "hello world", "mentioned_list": ["@all"]}}
     answer = await curl(services, "-H", "Content-Type: application/json", "-d", json.dumps(text), url)
@@ -175,7 +175,7 @@ async def test_curl_as_the_robot(services):
     await services.arrives("image.png", "image")
 
 
-async def test_each_is_refused_as_its_service_refuses(services):
+async def test_each_interface_refuses_in_the_format_of_its_service(services):
     gotify = await services.http.post(f"{services.url}/gotify/message?token=wrong", json={"message": "x"})
     ntfy = await services.http.post(f"{services.root_url}/wife", content="x")
     robot = await services.http.post(f"{services.url}/wecom/cgi-bin/webhook/send?key=x", json={})
@@ -191,8 +191,8 @@ async def test_each_is_refused_as_its_service_refuses(services):
 
 
 async def test_uptime_kuma_as_ntfy_and_as_gotify(services):
-    """What version 2 posts (louislam/uptime-kuma: server/notification-providers/ntfy.js and gotify.js)."""
-    said = "[Router] [🔴 Down] timeout of 48000ms exceeded"
+    """Version 2 posts this (louislam/uptime-kuma: server/notification-providers/ntfy.js and gotify.js)."""
+    texts_expected = "[Router] [🔴 Down] timeout of 48000ms exceeded"
     ntfy = {
         "topic": "wife",
         "message": "timeout of 48000ms exceeded",
@@ -206,23 +206,23 @@ async def test_uptime_kuma_as_ntfy_and_as_gotify(services):
     )
     assert answer.status_code == 200
     await services.arrives(f"🔴 {ntfy['title']}\n{ntfy['message']}")
-    gotify = {"message": said, "priority": 8, "title": "Uptime-Kuma"}
+    gotify = {"message": texts_expected, "priority": 8, "title": "Uptime-Kuma"}
     url = f"{services.url}/gotify/message?token={TOKEN}"
     answer = await services.http.post(url, json=gotify)
     assert answer.status_code == 200
-    await services.arrives(f"Uptime-Kuma\n{said}")
+    await services.arrives(f"Uptime-Kuma\n{texts_expected}")
 
 
 # webhooks
 
 
-def grafana(*, status: str = "firing", begun: str = "2026-11-30T10:00:00Z") -> dict[str, Any]:
-    """What Grafana 12 posts to a webhook contact point (grafana/alerting: receivers/webhook/v1/webhook.go)."""
+def grafana(*, status: str = "firing", started_at: str = "2026-11-30T10:00:00Z") -> dict[str, Any]:
+    """Returns what Grafana 12 posts to a webhook (grafana/alerting: receivers/webhook/v1/webhook.go)."""
     alert = {
         "status": status,
         "labels": {"alertname": "Disk", "instance": "nas", "severity": "critical", "grafana_folder": "home"},
         "annotations": {"summary": "95 % full"},
-        "startsAt": begun,
+        "startsAt": started_at,
         "endsAt": "0001-01-01T00:00:00Z",
         "generatorURL": "http://grafana/alerting/grafana/abc/view?orgId=1",
         "fingerprint": "c6eadffa33fcdf37",
@@ -251,7 +251,7 @@ def grafana(*, status: str = "firing", begun: str = "2026-11-30T10:00:00Z") -> d
     }
 
 
-async def posted(services, body):
+async def post_alert(services, body):
     return await services.http.post(
         f"{services.url}/hook/grafana", json=body, headers={"authorization": f"Basic {BASIC}"}
     )
@@ -259,19 +259,19 @@ async def posted(services, body):
 
 async def test_grafana_fires_repeats_and_resolves_also_after_kill_9(services):
     text = "FIRING: Disk (critical)\nnas: 95 % full\nhttp://grafana/d/abc?viewPanel=2"
-    first = await posted(services, grafana())
+    first = await post_alert(services, grafana())
     assert first.status_code == 202
     await services.home.body("wx/result/wife", id=first.json()["id"], status="sent")
-    again = await asyncio.gather(*(posted(services, grafana()) for _ in range(5)))
+    again = await asyncio.gather(*(post_alert(services, grafana()) for _ in range(5)))
     assert {answer.json()["id"] for answer in again} == {first.json()["id"]}
     await services.home.in_thread(services.home.bridge.kill)
     since = services.home.subscriber.count
     await services.home.in_thread(services.home.bridge.start)
     await services.home.body("wx/login/state", state="online", since=since)
-    after = await posted(services, grafana())
+    after = await post_alert(services, grafana())
     assert after.json()["id"] == first.json()["id"]
-    for body in (grafana(status="resolved"), grafana(begun="2026-11-30T11:00:00Z")):
-        answer = await posted(services, body)
+    for body in (grafana(status="resolved"), grafana(started_at="2026-11-30T11:00:00Z")):
+        answer = await post_alert(services, body)
         assert answer.json()["id"] != first.json()["id"]
         await services.home.body("wx/result/wife", id=answer.json()["id"], status="sent")
     texts = [line["text"] for line in await services.sent()]
@@ -281,7 +281,7 @@ async def test_grafana_fires_repeats_and_resolves_also_after_kill_9(services):
 
 @contextmanager
 def alertmanager(folder: Path, url: str) -> Iterator[str]:
-    """A running Alertmanager that sends to the bridge as the documentation says; its address."""
+    """Runs an Alertmanager that sends to the bridge as the documentation says; yields its address."""
     assert ALERTMANAGER is not None
     (folder / "wechat.token").write_text(TOKEN)
     (text,) = re.findall(r"^```yaml\n(route:.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -328,16 +328,18 @@ async def test_a_real_alertmanager_fires_and_resolves(services, tmp_path):
                 if ready.is_success:
                     break
         assert (await services.http.post(f"{url}/api/v2/alerts", json=alerts)).is_success
-        await _arrives_with(services, "FIRING (2): HighLoad\nload of db1 is 12 (critical)\nload of db0 is 12")
-        ended = [{**alert, "endsAt": now} for alert in alerts]
-        assert (await services.http.post(f"{url}/api/v2/alerts", json=ended)).is_success
-        await _arrives_with(services, "RESOLVED (2): HighLoad\nload of db1 is 12 (critical)\n")
+        await wait_for_text_beginning(
+            services, "FIRING (2): HighLoad\nload of db1 is 12 (critical)\nload of db0 is 12"
+        )
+        resolved = [{**alert, "endsAt": now} for alert in alerts]
+        assert (await services.http.post(f"{url}/api/v2/alerts", json=resolved)).is_success
+        await wait_for_text_beginning(services, "RESOLVED (2): HighLoad\nload of db1 is 12 (critical)\n")
         (test,) = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
         await services.run("bash", "-eu", "-c", test.replace("http://127.0.0.1:9093", url))
-        await _arrives_with(services, "FIRING: Test (critical)\na test")
+        await wait_for_text_beginning(services, "FIRING: Test (critical)\na test")
 
 
-async def _arrives_with(services, beginning):
+async def wait_for_text_beginning(services, beginning):
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         after = 0
         while True:

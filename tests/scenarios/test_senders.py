@@ -1,4 +1,4 @@
-"""Sending over HTTP on the whole bridge: every body, every answer, one command, one result; and every attack."""
+"""Sending over HTTP on the whole bridge: every body and answer, the result of a command, and attacks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PICTURE = base64.b64decode(
 )
 
 
-class Caller:
+class SenderClient:
     """A client with the token of a sender."""
 
     def __init__(self, url: str) -> None:
@@ -50,7 +50,7 @@ class Caller:
             trust_env=False,
             timeout=MAX_REQUEST_SECONDS,
             verify=system_trust(),
-            limits=httpx.Limits(max_connections=20),  # an address has 40
+            limits=httpx.Limits(max_connections=20),  # one address may have 40
         )
 
     async def post(
@@ -70,28 +70,28 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(home: Home) -> AsyncIterator[Caller]:
+async def sender_client_of(home: Home) -> AsyncIterator[SenderClient]:
     line = await home.in_thread(home.bridge.wait_for_log, "web server runs")
-    caller = Caller(str(json.loads(line)["url"]))
+    sender_client = SenderClient(str(json.loads(line)["url"]))
     try:
-        yield caller
+        yield sender_client
     finally:
-        await caller.close()
+        await sender_client.close()
 
 
-async def reloaded(home: Home, senders: list[dict[str, Any]]) -> dict[str, Any]:
-    """Changes the senders of the running bridge; the answer of the reload."""
+async def reload_senders(home: Home, senders: list[dict[str, Any]]) -> dict[str, Any]:
+    """Changes the senders of the running bridge; returns the answer of the reload."""
     settings = home.settings(web={"senders": senders})
     await home.in_thread(home.bridge.configure, settings)
     return await home.send_request("reload")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def caller(shared_home: Home) -> AsyncIterator[Caller]:
-    answer = await reloaded(shared_home, SENDERS)
+async def sender_client(shared_home: Home) -> AsyncIterator[SenderClient]:
+    answer = await reload_senders(shared_home, SENDERS)
     assert answer["data"]["applied"] == ["web.senders"]  # a reload opens them
-    async with calling(shared_home) as caller:
-        yield caller
+    async with sender_client_of(shared_home) as sender_client:
+        yield sender_client
 
 
 async def sent_texts(home: Home) -> list[str]:
@@ -101,40 +101,42 @@ async def sent_texts(home: Home) -> list[str]:
 # bodies
 
 
-async def test_a_text_is_accepted_sent_and_has_the_same_result_as_from_mqtt(shared_home, caller):
-    answer = await caller.post("/send/wife", "回家 ☀", type="text/plain")
+async def test_a_text_is_accepted_sent_and_has_the_same_result_as_from_mqtt(shared_home, sender_client):
+    answer = await sender_client.post("/send/wife", "回家 ☀", type="text/plain")
     assert (answer.status_code, answer.json().keys()) == (202, KEYS)
     body = await shared_home.body("wx/result/wife", id=answer.json()["id"])
     assert (body["status"], body["sender"]) == ("sent", "grafana")
     assert "回家 ☀" in await sent_texts(shared_home)
 
 
-async def test_with_a_wait_the_result_is_the_answer(shared_home, caller):
-    answer = await caller.post("/send/home/wife?wait=30&id=w1", "wait for it", type="text/plain")
+async def test_with_a_wait_the_result_is_the_answer(shared_home, sender_client):
+    answer = await sender_client.post("/send/home/wife?wait=30&id=w1", "wait for it", type="text/plain")
     assert answer.status_code == 200
     assert answer.json() == await shared_home.body("wx/result/wife", id="w1")
 
 
-async def test_a_command_a_picture_a_file_and_a_form(shared_home, caller):
+async def test_a_command_a_picture_a_file_and_a_form(shared_home, sender_client):
     picture = PICTURE
     answers = [
-        await caller.post("/send/wife?wait=30", b'{"text": "as json"}', type="application/json"),
-        await caller.post("/send/wife?wait=30", picture, type="image/png"),
-        await caller.post("/send/wife?wait=30&name=plan.txt", b"plan", type="application/octet-stream"),
-        await caller.post("/send/wife?wait=30", files={"file": ("door.png", picture, "image/png")}),
-        await caller.post("/send/wife?wait=30", files={"text": (None, "a form"), "ttl": (None, "60")}),
+        await sender_client.post("/send/wife?wait=30", b'{"text": "as json"}', type="application/json"),
+        await sender_client.post("/send/wife?wait=30", picture, type="image/png"),
+        await sender_client.post(
+            "/send/wife?wait=30&name=plan.txt", b"plan", type="application/octet-stream"
+        ),
+        await sender_client.post("/send/wife?wait=30", files={"file": ("door.png", picture, "image/png")}),
+        await sender_client.post("/send/wife?wait=30", files={"text": (None, "a form"), "ttl": (None, "60")}),
     ]
-    assert [(one.status_code, one.json()["status"]) for one in answers] == [(200, "sent")] * 5
+    assert [(answer.status_code, answer.json()["status"]) for answer in answers] == [(200, "sent")] * 5
     kinds = [line["kind"] for line in await shared_home.control.get("sent")]
     assert kinds.count("image") == 2
     assert "file" in kinds
 
 
-async def test_a_body_that_is_nothing_says_how_to_send_a_text(caller):
-    form = await caller.post("/send/wife", "a=b", type="application/x-www-form-urlencoded")
-    octets = await caller.post("/send/wife", b"a", type="application/octet-stream")
-    empty = await caller.post("/send/wife", b" ", type="text/plain")
-    assert [one.status_code for one in (form, octets, empty)] == [400] * 3
+async def test_an_empty_body_is_refused_with_how_to_send_a_text(sender_client):
+    form = await sender_client.post("/send/wife", "a=b", type="application/x-www-form-urlencoded")
+    octets = await sender_client.post("/send/wife", b"a", type="application/octet-stream")
+    empty = await sender_client.post("/send/wife", b" ", type="text/plain")
+    assert [answer.status_code for answer in (form, octets, empty)] == [400] * 3
     assert "text/plain" in form.json()["error"]
     assert "?name=" in octets.json()["error"]
     assert empty.json()["code"] == "empty"
@@ -154,66 +156,73 @@ async def test_a_body_that_is_nothing_says_how_to_send_a_text(caller):
         ("grafana", TOKENS["grafana"], "/send/a/b/c", 404, None),
     ],
 )
-async def test_who_may_not_is_told_so(caller, sender, token, path, status, code):
-    answer = await caller.post(path, "x", type="text/plain", sender=sender, token=token)
+async def test_a_call_without_the_rights_is_refused_with_the_reason(
+    sender_client, sender, token, path, status, code
+):
+    answer = await sender_client.post(path, "x", type="text/plain", sender=sender, token=token)
     assert answer.status_code == status
     if code is not None:
         assert answer.json()["code"] == code
 
 
-async def test_an_id_belongs_to_its_caller_and_a_replay_is_not_sent_again(shared_home, caller):
+async def test_an_id_belongs_to_its_caller_and_a_replay_is_not_sent_again(shared_home, sender_client):
     key = {"idempotency-key": "k-1"}
-    first = await caller.post("/send/family?wait=30", "once", type="text/plain", headers=key)
-    again = await caller.post("/send/family?wait=30", "once", type="text/plain", headers=key)
+    first = await sender_client.post("/send/family?wait=30", "once", type="text/plain", headers=key)
+    again = await sender_client.post("/send/family?wait=30", "once", type="text/plain", headers=key)
     assert (first.status_code, again.json()) == (200, first.json())
     assert (await sent_texts(shared_home)).count("once") == 1
-    other_text = await caller.post("/send/family", "twice", type="text/plain", headers=key)
-    other_sender = await caller.post("/send/family", "once", type="text/plain", headers=key, sender="nas")
-    assert [one.status_code for one in (other_text, other_sender)] == [409, 409]
+    other_text = await sender_client.post("/send/family", "twice", type="text/plain", headers=key)
+    other_sender = await sender_client.post(
+        "/send/family", "once", type="text/plain", headers=key, sender="nas"
+    )
+    assert [answer.status_code for answer in (other_text, other_sender)] == [409, 409]
     assert first.json()["message_id"] not in other_sender.text
-    both = await caller.post(
+    with_two_keys = await sender_client.post(
         "/send/family", b'{"text": "a", "id": "b"}', type="application/json", headers=key
     )
-    assert both.status_code == 400
+    assert with_two_keys.status_code == 400
 
 
-async def test_a_refused_call_is_no_command(shared_home, caller):
+async def test_a_refused_call_is_no_command(shared_home, sender_client):
     since = shared_home.subscriber.count
     for path, text in (("/send/nobody?id=refused-1", "x"), ("/send/wife?id=refused-2", "")):
-        assert (await caller.post(path, text, type="text/plain")).status_code in {400, 404}
-    # The same ids are free: for MQTT they are new.
+        assert (await sender_client.post(path, text, type="text/plain")).status_code in {400, 404}
+    # The ids of refused calls are not used up: over MQTT they are new.
     for number in (1, 2):
         result = await shared_home.send_command("wife", {"text": f"free {number}", "id": f"refused-{number}"})
         assert (result["status"], result["sender"]) == ("sent", None)
-    results = [one.body for one in shared_home.subscriber.received[since:] if "/result/" in one.topic]
+    results = [
+        message.body for message in shared_home.subscriber.received[since:] if "/result/" in message.topic
+    ]
     assert [result["id"] for result in results] == ["refused-1", "refused-2"]
 
 
 # floods
 
 
-async def test_more_than_the_rate_is_429_and_says_when(caller):
+async def test_a_call_above_the_rate_is_429_with_retry_after(sender_client):
     answers = [
-        await caller.post("/send/wife", f"r{n}", type="text/plain", sender="slow") for n in range(BURST + 2)
+        await sender_client.post("/send/wife", f"r{n}", type="text/plain", sender="slow")
+        for n in range(BURST + 2)
     ]
-    assert [one.status_code for one in answers[:BURST]] == [202] * BURST
-    late = answers[-1]
-    assert late.status_code == 429
-    assert int(late.headers["retry-after"]) >= 1
+    assert [answer.status_code for answer in answers[:BURST]] == [202] * BURST
+    retry = answers[-1]
+    assert retry.status_code == 429
+    assert int(retry.headers["retry-after"]) >= 1
 
 
-async def test_wrong_tokens_make_their_address_wait_and_a_right_one_passes(caller):
-    wrong = [await caller.post("/send/wife", "x", type="text/plain", token="w" * 40) for _ in range(8)]
+async def test_wrong_tokens_block_their_address_and_a_right_one_passes(sender_client):
+    wrong = [await sender_client.post("/send/wife", "x", type="text/plain", token="w" * 40) for _ in range(8)]
     assert wrong[0].status_code == 401
     assert wrong[-1].status_code == 429
     assert "retry-after" in wrong[-1].headers
-    right = await caller.post("/send/wife", "still here", type="text/plain")
+    right = await sender_client.post("/send/wife", "still here", type="text/plain")
     assert right.status_code == 202
 
 
-async def test_while_a_sender_floods_commands_from_mqtt_get_through(shared_home, caller):
+async def test_commands_from_mqtt_are_sent_while_a_sender_floods(shared_home, sender_client):
     async def post(number: int) -> int:
-        answer = await caller.post("/send/wife", f"flood {number}", type="text/plain", sender="flood")
+        answer = await sender_client.post("/send/wife", f"flood {number}", type="text/plain", sender="flood")
         return int(answer.status_code)
 
     flood = [asyncio.ensure_future(post(number)) for number in range(200)]
@@ -227,15 +236,15 @@ async def test_while_a_sender_floods_commands_from_mqtt_get_through(shared_home,
 # attacks
 
 
-def address(caller: Caller) -> tuple[str, int]:
-    url = httpx.URL(caller.url)
+def address(sender_client: SenderClient) -> tuple[str, int]:
+    url = httpx.URL(sender_client.url)
     assert url.port is not None
     return url.host, url.port
 
 
-async def wire(caller: Caller, data: bytes) -> bytes:
-    """Sends bytes as they are; returns all that comes back until the other side closes."""
-    reader, writer = await asyncio.open_connection(*address(caller))
+async def send_raw(sender_client: SenderClient, data: bytes) -> bytes:
+    """Sends bytes as they are; returns all that comes until the other side closes."""
+    reader, writer = await asyncio.open_connection(*address(sender_client))
     try:
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             with suppress(ConnectionError):
@@ -248,26 +257,27 @@ async def wire(caller: Caller, data: bytes) -> bytes:
         writer.close()
 
 
-def head(*lines: str, path: str = "/send/wife") -> bytes:
+def request_head(*lines: str, path: str = "/send/wife") -> bytes:
     usual = (f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {TOKENS['grafana']}")
     return "\r\n".join((*usual, *lines, "", "")).encode()
 
 
-async def test_an_oversized_body_is_refused_before_it_is_sent(caller):
-    answer = await wire(
-        caller, head("Content-Type: text/plain", "Content-Length: 5000000", "Connection: close")
+async def test_an_oversized_body_is_refused_before_it_is_sent(sender_client):
+    answer = await send_raw(
+        sender_client,
+        request_head("Content-Type: text/plain", "Content-Length: 5000000", "Connection: close"),
     )
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"4194304" in answer  # the words name the limit
 
 
-async def test_an_endless_body_is_refused_at_its_limit(caller):
+async def test_an_endless_body_is_refused_at_its_limit(sender_client):
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield b"x" * 65_536
 
     try:
-        answer = await caller.post("/send/wife", endless(), type="text/plain")
+        answer = await sender_client.post("/send/wife", endless(), type="text/plain")
     except httpx.TransportError:  # it was closed while the client still sent
         return
     assert answer.status_code == 413
@@ -276,18 +286,19 @@ async def test_an_endless_body_is_refused_at_its_limit(caller):
 @pytest.mark.parametrize(
     "data",
     [
-        head("Transfer-Encoding: chunked", "Content-Length: 3", "Content-Type: text/plain")
+        request_head("Transfer-Encoding: chunked", "Content-Length: 3", "Content-Type: text/plain")
         + b"3\r\nabc\r\n0\r\n\r\n",
-        head("Transfer-Encoding: chunked", "Content-Type: text/plain") + b"zz\r\nabc\r\n0\r\n\r\n",
-        head("Transfer-Encoding: chunked", "Content-Type: text/plain") + b"fffffffffffffffff\r\nabc",
-        head("Transfer-Encoding: gzip, chunked, x", "Content-Type: text/plain") + b"3\r\nabc\r\n0\r\n\r\n",
-        head("Content-Length: 3", "Content-Length: 4", "Content-Type: text/plain") + b"abcd",
-        head("Content-Length: -3", "Content-Type: text/plain") + b"abc",
+        request_head("Transfer-Encoding: chunked", "Content-Type: text/plain") + b"zz\r\nabc\r\n0\r\n\r\n",
+        request_head("Transfer-Encoding: chunked", "Content-Type: text/plain") + b"fffffffffffffffff\r\nabc",
+        request_head("Transfer-Encoding: gzip, chunked, x", "Content-Type: text/plain")
+        + b"3\r\nabc\r\n0\r\n\r\n",
+        request_head("Content-Length: 3", "Content-Length: 4", "Content-Type: text/plain") + b"abcd",
+        request_head("Content-Length: -3", "Content-Type: text/plain") + b"abc",
     ],
     ids=["both lengths", "no number", "overflow", "unknown coding", "two lengths", "negative"],
 )
-async def test_a_length_that_can_be_read_in_two_ways_is_no_command(shared_home, caller, data):
-    answer = await wire(caller, data)
+async def test_a_length_that_can_be_read_in_two_ways_is_no_command(shared_home, sender_client, data):
+    answer = await send_raw(sender_client, data)
     assert b" 202 " not in answer.split(b"\r\n")[0]
     assert (await shared_home.send_command("wife", {"text": "after", "id": f"after-{len(data)}"}))[
         "status"
@@ -295,26 +306,28 @@ async def test_a_length_that_can_be_read_in_two_ways_is_no_command(shared_home, 
     assert not [text for text in await sent_texts(shared_home) if text.startswith("abc")]
 
 
-async def test_a_form_of_ten_thousand_parts_is_refused(caller):
+async def test_a_form_of_ten_thousand_parts_is_refused(sender_client):
     parts = b"".join(
         b'--x\r\nContent-Disposition: form-data; name="p%d"\r\n\r\nv\r\n' % n for n in range(10_000)
     )
-    answer = await caller.post("/send/wife", parts + b"--x--\r\n", type="multipart/form-data; boundary=x")
+    answer = await sender_client.post(
+        "/send/wife", parts + b"--x--\r\n", type="multipart/form-data; boundary=x"
+    )
     assert answer.status_code == 400
     assert "100" in answer.json()["error"]
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b.png", "a\\\\b.png", "x\u202egnp.exe", "a\x00.png"])
-async def test_a_name_that_is_a_path_is_refused(caller, name):
+async def test_a_name_that_is_a_path_is_refused(sender_client, name):
     picture = b'--x\r\nContent-Disposition: form-data; name="file"; filename="' + name.encode() + b'"\r\n\r\n'
     body = picture + PICTURE + b"\r\n--x--\r\n"
-    answer = await caller.post("/send/wife", body, type="multipart/form-data; boundary=x")
+    answer = await sender_client.post("/send/wife", body, type="multipart/form-data; boundary=x")
     assert answer.status_code == 400, answer.text
 
 
-async def test_a_header_cannot_be_split(caller):
+async def test_a_header_cannot_be_split(sender_client):
     key = "a%0d%0aSet-Cookie: x=1"
-    answer = await caller.post(
+    answer = await sender_client.post(
         "/send/wife?id=a%0d%0aX-Evil:%201", "x", type="text/plain", headers={"idempotency-key": key}
     )
     assert answer.status_code == 400
@@ -336,33 +349,33 @@ async def test_a_header_cannot_be_split(caller):
     ],
     ids=["deep", "long", "no utf-8", "unknown", "list", "path", "base64", "empty"],
 )
-async def test_hostile_json_is_refused_with_words(caller, body):
-    answer = await caller.post("/send/wife", body, type="application/json")
+async def test_hostile_json_is_refused_with_a_reason(sender_client, body):
+    answer = await sender_client.post("/send/wife", body, type="application/json")
     assert answer.status_code in {400, 403}
     assert answer.json()["error"]
 
 
-async def test_a_picture_from_inside_the_house_is_not_fetched(caller):
-    body = json.dumps({"kind": "image", "url": f"{caller.url}/healthz"}).encode()
-    answer = await caller.post("/send/wife?wait=30", body, type="application/json")
+async def test_a_picture_from_a_local_address_is_not_fetched(sender_client):
+    body = json.dumps({"kind": "image", "url": f"{sender_client.url}/healthz"}).encode()
+    answer = await sender_client.post("/send/wife?wait=30", body, type="application/json")
     assert (answer.status_code, answer.json()["status"]) == (200, "rejected")
 
 
-async def test_no_token_is_in_a_log_a_metric_or_a_result(shared_home, caller):
-    await caller.post(f"/send/wife?auth={TOKENS['nas']}", "x", type="text/plain")
-    await caller.post(f"/send/wife?token={TOKENS['nas']}", "x", type="text/plain", token="")
-    metrics = (await caller.get("/metrics")).text
+async def test_no_token_is_in_a_log_a_metric_or_a_result(shared_home, sender_client):
+    await sender_client.post(f"/send/wife?auth={TOKENS['nas']}", "x", type="text/plain")
+    await sender_client.post(f"/send/wife?token={TOKENS['nas']}", "x", type="text/plain", token="")
+    metrics = (await sender_client.get("/metrics")).text
     assert 'wx2mqtt_sender_calls_total{code="accepted",sender="grafana"}' in metrics
-    published = [str(one.payload) for one in shared_home.subscriber.received]
-    told = [*shared_home.bridge.log, metrics, *published]
+    published = [str(message.payload) for message in shared_home.subscriber.received]
+    logged = [*shared_home.bridge.log, metrics, *published]
     for token in TOKENS.values():
         encoded = base64.b64encode(token.encode()).decode()
-        assert [line for line in told if token in line or encoded in line] == []
+        assert [line for line in logged if token in line or encoded in line] == []
     assert not any("auth=" in line or "token=" in line for line in shared_home.bridge.log)
 
 
-async def test_a_reload_closes_senders(shared_home, caller):
-    await reloaded(shared_home, SENDERS[1:])
-    assert (await caller.post("/send/wife", "x", type="text/plain")).status_code == 401
-    await reloaded(shared_home, [])
-    assert (await caller.post("/send/family", "x", type="text/plain", sender="nas")).status_code == 404
+async def test_a_reload_closes_senders(shared_home, sender_client):
+    await reload_senders(shared_home, SENDERS[1:])
+    assert (await sender_client.post("/send/wife", "x", type="text/plain")).status_code == 401
+    await reload_senders(shared_home, [])
+    assert (await sender_client.post("/send/family", "x", type="text/plain", sender="nas")).status_code == 404

@@ -1,4 +1,4 @@
-"""The bridge as a service: ready, alive, stopped in order, and what the others see of it."""
+"""The bridge as a service: readiness, watchdog, an orderly stop, and its state for other programs."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def rfc3339(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-async def stopped(home: Home) -> tuple[int, float]:
-    """The exit code of an orderly stop, and how long it took."""
-    began = time.monotonic()
+async def stop_bridge(home: Home) -> tuple[int, float]:
+    """Stops the bridge in order; returns the exit code and how long it took."""
+    started_at = time.monotonic()
     code = await home.in_thread(home.bridge.stop)
-    return code, time.monotonic() - began
+    return code, time.monotonic() - started_at
 
 
 # what systemd hears
 
 
-async def test_systemd_is_told_everything_from_ready_to_stopping(home: Home):
+async def test_systemd_is_notified_of_each_state_from_ready_to_stopping(home: Home):
     with ServiceManager(home.folder, watchdog=2) as manager:
         home.bridge.start(**manager.env)
         await home.in_thread(manager.wait, "READY", "1")
@@ -62,7 +62,7 @@ async def test_systemd_is_told_everything_from_ready_to_stopping(home: Home):
         assert manager.names.index("READY") < manager.names.index("STOPPING")
 
 
-async def test_the_watchdog_is_fed_at_half_its_time(home: Home):
+async def test_the_watchdog_is_notified_at_half_its_interval(home: Home):
     with ServiceManager(home.folder, watchdog=1) as manager:
         home.bridge.start(**manager.env)
         await home.in_thread(manager.wait, "READY", "1")
@@ -83,25 +83,27 @@ async def test_a_broker_that_is_away_does_not_keep_the_service_from_being_ready(
         await home.in_thread(manager.wait, "WATCHDOG", since=since)
         home.broker.start()
         await home.in_thread(manager.wait, "STATUS", "waiting_for_scan (scan the QR code", since=since)
-        code, took = await stopped(home)
+        code, took = await stop_bridge(home)
         assert (code, took < allowed(STOPS_WITHIN)) == (0, True)
 
 
 # stopping
 
 
-async def test_a_stop_is_said_in_order_and_takes_no_time(home: Home):
+async def test_a_stop_publishes_its_states_in_order_and_takes_no_time(home: Home):
     await home.log_in()
     since = home.subscriber.count
-    code, took = await stopped(home)
+    code, took = await stop_bridge(home)
     assert code == 0
     assert took < allowed(2)
-    said = [
-        (one.topic, one.payload) for one in home.subscriber.received[since:] if one.topic in (STATE, BRIDGE)
+    messages_at_stop = [
+        (message.topic, message.payload)
+        for message in home.subscriber.received[since:]
+        if message.topic in (STATE, BRIDGE)
     ]
-    assert [topic for topic, _ in said] == [STATE, BRIDGE]
+    assert [topic for topic, _ in messages_at_stop] == [STATE, BRIDGE]
     assert home.subscriber.on(STATE)[-1].body["state"] == "stopped"
-    assert said[-1] == (BRIDGE, b"offline")
+    assert messages_at_stop[-1] == (BRIDGE, b"offline")
 
 
 async def test_a_stop_is_over_in_time_whatever_hangs(home: Home):
@@ -112,7 +114,7 @@ async def test_a_stop_is_over_in_time_whatever_hangs(home: Home):
     await home.control.wait("calls:webwxsendmsg:1")
     home.broker.pause()
     try:
-        code, took = await stopped(home)
+        code, took = await stop_bridge(home)
     finally:
         home.broker.resume()
     assert code == 0
@@ -132,41 +134,45 @@ async def test_a_stop_at_an_awkward_moment_is_in_order(home: Home, when: str):
         await home.control.wait("code")
     else:
         await home.in_thread(home.bridge.wait_for_log, "The store is")
-    code, took = await stopped(home)
+    code, took = await stop_bridge(home)
     assert (code, took < allowed(STOPS_WITHIN)) == (0, True)
     if when == "broker away":
         home.broker.start()
 
 
-async def test_a_kill_is_told_by_the_broker(home: Home):
+async def test_after_a_kill_the_broker_publishes_the_will(home: Home):
     await home.log_in()
-    await home.in_thread(home.subscriber.wait, BRIDGE, lambda one: one.payload == b"online")
+    await home.in_thread(home.subscriber.wait, BRIDGE, lambda message: message.payload == b"online")
     since = home.subscriber.count
     home.bridge.kill()
     will = await home.in_thread(home.subscriber.wait, BRIDGE, since=since)
     assert will.payload == b"offline"
     await home.restart()
-    await home.in_thread(home.subscriber.wait, BRIDGE, lambda one: one.payload == b"online", since=since)
+    await home.in_thread(
+        home.subscriber.wait, BRIDGE, lambda message: message.payload == b"online", since=since
+    )
 
 
-async def test_what_is_said_of_the_login_counts_only_while_online_so_that_comes_last(home: Home):
+async def test_the_bridge_state_online_is_published_after_the_state_of_the_login(home: Home):
     await home.log_in()
     await home.in_thread(home.bridge.stop)
     since = home.subscriber.count
     home.bridge.start()
-    await home.in_thread(home.subscriber.wait, BRIDGE, lambda one: one.payload == b"online", since=since)
-    topics = [one.topic for one in home.subscriber.received[since:]]
+    await home.in_thread(
+        home.subscriber.wait, BRIDGE, lambda message: message.payload == b"online", since=since
+    )
+    topics = [message.topic for message in home.subscriber.received[since:]]
     first = topics[: topics.index(BRIDGE)]
     assert {STATE, "wx/login/qr", "wx/contacts", INFO} <= set(first)
     await home.in_thread(
-        home.subscriber.wait, HEALTH, lambda one: one.body["broker"]["connected"], since=since
+        home.subscriber.wait, HEALTH, lambda message: message.body["broker"]["connected"], since=since
     )
 
 
 # health and info
 
 
-async def test_health_says_how_it_goes_and_when_it_will_say_so_again(home: Home):
+async def test_health_has_the_state_and_the_time_of_the_next_report(home: Home):
     await home.log_in()
     await home.control.say("wife", "hello")
     health = await home.body(HEALTH, healthy=True)
@@ -184,13 +190,13 @@ async def test_health_says_how_it_goes_and_when_it_will_say_so_again(home: Home)
     assert rfc3339(again["time"]) <= rfc3339(home.subscriber.on(HEALTH)[-2].body["next_before"])
 
 
-async def test_health_names_what_is_wrong(home: Home):
+async def test_health_names_problems(home: Home):
     home.bridge.start()
     waiting = await home.body(HEALTH, problems=["login_waiting_for_scan"])
     assert waiting["healthy"] is False
 
 
-async def test_a_container_is_told_whether_the_bridge_is_well_or_at_least_lives(home: Home):
+async def test_healthcheck_reports_health_and_liveness_to_a_container(home: Home):
     pipe = Terminal(home.folder)
 
     async def code(*options: str) -> int:
@@ -213,7 +219,7 @@ async def test_a_container_is_told_whether_the_bridge_is_well_or_at_least_lives(
     home.broker.start()
 
 
-async def test_info_says_what_the_bridge_is_and_shows_no_secret(home: Home):
+async def test_info_describes_the_bridge_without_secrets(home: Home):
     home.broker.configure("allow_anonymous false\npassword_file {folder}/passwords")
     settings = home.settings(web={"token": "page-secret-4711"})
     settings["mqtt"] |= {"username": "bridge", "password": "broker-secret-4711"}
@@ -248,11 +254,11 @@ def settings_of_a_small_store(home: Home, size: str) -> dict[str, Any]:
     return {**settings, "storage": {"path": str(home.bridge.store), "max_size": size}}
 
 
-def fill(store: Path, size: int) -> Path:
-    """A file of somebody else's in the store."""
-    big = store / "a-large-file"
-    big.write_bytes(bytes(size))
-    return big
+def write_large_file(store: Path, size: int) -> Path:
+    """Writes a large file into the store, as another program might."""
+    large_file = store / "a-large-file"
+    large_file.write_bytes(bytes(size))
+    return large_file
 
 
 @pytest.mark.in_folder
@@ -261,7 +267,7 @@ async def test_a_full_store_receives_nothing_rejects_commands_and_goes_on_when_t
     await home.control.say("wife", "before")
     await home.body("wx/in/wife", text="before")
     await home.in_thread(home.bridge.stop)
-    big = fill(home.bridge.store, 8_000_000)
+    large_file = write_large_file(home.bridge.store, 8_000_000)
     home.bridge.configure(settings_of_a_small_store(home, "8MB"))
     since = home.subscriber.count
     home.bridge.start()
@@ -275,20 +281,20 @@ async def test_a_full_store_receives_nothing_rejects_commands_and_goes_on_when_t
     health = await home.body(HEALTH, since=since, state="interrupted")
     assert "store_full" in health["problems"]
     with_room = home.subscriber.count
-    big.unlink()
+    large_file.unlink()
     home.bridge.configure(settings_of_a_small_store(home, "80MB"))
     home.bridge.hangup()
     await home.body("wx/in/wife", text="while it was full")
     await home.body(STATE, state="online", since=with_room)  # it may follow the message
     assert (await states_since(home, since))[-1] == "online"
-    assert [one.body["seq"] for one in home.subscriber.on("wx/in/wife")] == [1, 2]
+    assert [message.body["seq"] for message in home.subscriber.on("wx/in/wife")] == [1, 2]
 
 
 # a file that is refused
 
 
-async def test_a_refused_reload_is_said_everywhere_until_a_good_one(home: Home):
-    """It changes nothing, so that only these words tell that the file and the bridge differ."""
+async def test_a_refused_reload_is_reported_everywhere_until_a_successful_one(home: Home):
+    """The reload changes nothing, so only these messages show that the file and the bridge differ."""
     settings = {**home.settings(), "web": {"listen": f"127.0.0.1:{free_port()}"}}
     home.bridge.configure(settings)
     address = f"http://{settings['web']['listen']}"
@@ -300,13 +306,13 @@ async def test_a_refused_reload_is_said_everywhere_until_a_good_one(home: Home):
         await home.body(STATE, state="online")
         before = await metrics_after_reload(address, successful=1.0)
 
-        since, said = home.subscriber.count, len(manager.received)
+        since, notified_before = home.subscriber.count, len(manager.received)
         faulty = copy.deepcopy(settings)
         faulty["accounts"]["home"]["sned"] = {}
         home.bridge.configure(faulty)
         home.bridge.hangup()
         text = "the configuration file was refused at the last reload"
-        status = await home.in_thread(manager.wait, "STATUS", text, since=said)
+        status = await home.in_thread(manager.wait, "STATUS", text, since=notified_before)
         assert status.count(text) == 1
         assert "home: online" in status
         state = await home.body(STATE, state="online", since=since)
@@ -326,19 +332,19 @@ async def test_a_refused_reload_is_said_everywhere_until_a_good_one(home: Home):
             code, out, complaint = await wx2mqtt(home.bridge, "healthcheck", *option)
             assert (code, out.decode()) == (0, "well\n"), complaint
 
-        since, said = home.subscriber.count, len(manager.received)
+        since, notified_before = home.subscriber.count, len(manager.received)
         home.bridge.configure(settings)
         assert (await ask(home, "reload"))["status"] == "ok"
         assert text not in (await home.body(STATE, state="online", since=since))["reason"]
         await home.body(HEALTH, problems=[], healthy=True, since=since)
-        await home.in_thread(manager.wait, "STATUS", "home: online", since=said)
+        await home.in_thread(manager.wait, "STATUS", "home: online", since=notified_before)
         accepted = await metrics_after_reload(address, successful=1.0)
         assert accepted[key] > before[key]
         assert home.bridge.stop() == 0
 
 
 async def metrics_after_reload(address: str, *, successful: float) -> dict[str, float]:
-    """The metrics without labels, as soon as they say so: a scrape may be a second old."""
+    """Waits until the metrics report this result of the reload, up to a second later; returns those without labels."""
     async with asyncio.timeout(MAX_WAIT_SECONDS), httpx.AsyncClient(trust_env=False) as client:
         while True:
             text = (await client.get(f"{address}/metrics")).text

@@ -1,4 +1,4 @@
-"""Servers that send a `url` slowly, through the whole bridge: the chat goes on, and what waits expires in its time."""
+"""Servers that send a file slowly, on the whole bridge: the chat goes on, and what waits expires in its time."""
 
 from __future__ import annotations
 
@@ -29,46 +29,46 @@ async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[ILinkHome]
 
 
 class SlowServer:
-    """Sends a picture at once at `/quick`; elsewhere 1 kB a second, and the rest when `gate` is set."""
+    """Sends a picture at once for `/quick`; for other paths 1 kB a second, and the rest when `rest_allowed` is set."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.gate = asyncio.Event()
+        self.requested = asyncio.Event()
+        self.rest_allowed = asyncio.Event()
 
     async def __call__(self, head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PNG))
         if head.startswith(b"GET /quick"):
             writer.write(PNG)
             return
-        self.asked.set()
-        opened = asyncio.create_task(self.gate.wait())
+        self.requested.set()
+        waiting = asyncio.create_task(self.rest_allowed.wait())
         sent = 0
         try:
-            while not opened.done() and sent + 1000 < len(PNG):
+            while not waiting.done() and sent + 1000 < len(PNG):
                 writer.write(PNG[sent : sent + 1000])
                 sent += 1000
                 await writer.drain()
-                await asyncio.wait({opened}, timeout=1.0)
-            await opened
+                await asyncio.wait({waiting}, timeout=1.0)
+            await waiting
             writer.write(PNG[sent:])
         finally:
-            opened.cancel()
+            waiting.cancel()
 
 
 async def send(home: ILinkHome, **command: Any) -> None:
     await home.publish("wx/out/me", command)
 
 
-async def test_a_server_that_drips_holds_neither_its_chat_nor_the_files_of_others(home: ILinkHome):
+async def test_a_slow_server_delays_neither_its_chat_nor_the_files_of_others(home: ILinkHome):
     slow = SlowServer()
-    async with server(slow) as house:
+    async with server(slow) as file_server:
         for number in range(MAX_CONCURRENT_FETCHES):
-            await send(home, kind="image", url=f"{house.url}/{number}", id=f"slow-{number}")
-        await slow.asked.wait()
+            await send(home, kind="image", url=f"{file_server.url}/{number}", id=f"slow-{number}")
+        await slow.requested.wait()
         await send(home, text="alarm", id="alarm", priority="high")
         await send(home, text="plain", id="plain")
-        await send(home, kind="image", url=f"{house.url}/late", id="late", ttl=3)
-        await send(home, kind="image", url=f"{house.url}/quick", id="door", urgent=True)
+        await send(home, kind="image", url=f"{file_server.url}/late", id="late", ttl=3)
+        await send(home, kind="image", url=f"{file_server.url}/quick", id="door", urgent=True)
         for command_id, status in {
             "alarm": "sent",
             "door": "sent",
@@ -76,20 +76,20 @@ async def test_a_server_that_drips_holds_neither_its_chat_nor_the_files_of_other
             "late": "expired",
         }.items():
             assert (await home.body("wx/result/me", id=command_id))["status"] == status
-        results = [one.body["id"] for one in home.subscriber.on("wx/result/#")]
+        results = [message.body["id"] for message in home.subscriber.on("wx/result/#")]
         assert not any(command_id.startswith("slow") for command_id in results)
-        slow.gate.set()
+        slow.rest_allowed.set()
 
 
-async def test_a_bridge_that_is_killed_during_a_fetch_loses_nothing_and_doubles_nothing(home: ILinkHome):
+async def test_a_kill_during_a_download_loses_no_command_and_sends_none_twice(home: ILinkHome):
     slow = SlowServer()
-    async with server(slow) as house:
-        await send(home, kind="image", url=f"{house.url}/slow", id="slow")
-        await slow.asked.wait()
+    async with server(slow) as file_server:
+        await send(home, kind="image", url=f"{file_server.url}/slow", id="slow")
+        await slow.requested.wait()
         await send(home, text="overtakes", id="text", priority="high")
         assert (await home.body("wx/result/me", id="text"))["status"] == "sent"
         await home.in_thread(home.bridge.kill)
-        slow.gate.set()
+        slow.rest_allowed.set()
         await home.restart()
         result = await home.body("wx/result/me", id="slow")
         assert (result["status"], result["duplicate_possible"]) == ("sent", False)

@@ -28,13 +28,13 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(params=UNITS)
 def text(request):
-    """What is shipped."""
+    """Returns the text of a shipped unit."""
     return (FOLDER / request.param).read_text()
 
 
 @pytest.fixture
 def unit(request, text, tmp_path):
-    """The unit as it is started, with a program that exists on every machine."""
+    """Writes the unit with a program that exists on every machine; returns its path."""
     path = tmp_path / UNITS[request.node.callspec.params["text"]]
     path.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text))
     return path
@@ -57,8 +57,8 @@ def test_systemd_finds_nothing_wrong(unit):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_systemd_would_find_something_wrong(unit):
-    """The check above can fail."""
+def test_systemd_finds_a_wrong_line(unit):
+    """This shows that the check above can fail."""
     unit.write_text(re.sub("(?m)^Type=.*$", "Type=notifi", unit.read_text()))
     assert "notifi" in analyze("verify", unit).stderr
 
@@ -71,12 +71,12 @@ def test_the_service_is_hardly_exposed(unit):
 
 
 def settings_of(text):
-    """What counts in a unit: neither comments nor empty lines."""
+    """Returns the lines of a unit without comments and empty lines."""
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
 @pytest.mark.parametrize("text", SERVICES, indirect=True)
-def test_the_unit_keeps_the_contract(text):
+def test_the_unit_has_the_promised_settings(text):
     assert values(text, "Type") == ["notify"]
     assert values(text, "RestartPreventExitStatus") == ["78"]
     (state,) = values(text, "StateDirectory")
@@ -95,7 +95,7 @@ COPIES_OF_A_PACKET = 3
 
 
 @pytest.mark.parametrize("text", SERVICES, indirect=True)
-def test_there_is_memory_for_the_largest_file_and_an_end_to_it(text):
+def test_the_memory_limit_suffices_for_the_largest_file(text):
     (limit,) = values(text, "MemoryMax")
     limit_bytes = int(limit.removesuffix("G")) * 1024 * MEBIBYTES
     needed_bytes = REST_BYTES + COPIES_OF_A_PACKET * MAX_INCOMING_PACKET_BYTES
@@ -115,7 +115,7 @@ def test_the_credentials_named_in_the_unit_are_secrets_of_the_schema(text):
 
 
 @pytest.mark.parametrize("text", SERVICES, indirect=True)
-def test_with_its_credentials_the_unit_is_as_good(text, unit):
+def test_systemd_finds_nothing_wrong_with_the_credentials_uncommented(text, unit):
     unit.write_text(re.sub(r"(?m)^#(LoadCredential|Environment)", r"\1", unit.read_text()))
     done = analyze("verify", unit)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
@@ -123,13 +123,15 @@ def test_with_its_credentials_the_unit_is_as_good(text, unit):
 
 
 def test_the_template_is_the_unit_once_for_each_configuration():
-    """The same sandbox; only names differ, and each instance has its own of each."""
-    one, each = ((FOLDER / name).read_text() for name in SERVICES)
-    differing = [pair for pair in zip(settings_of(one), settings_of(each), strict=True) if pair[0] != pair[1]]
+    """The template has the same sandbox; only names differ, and each instance has its own of each."""
+    unit, template = ((FOLDER / name).read_text() for name in SERVICES)
+    differing = [
+        pair for pair in zip(settings_of(unit), settings_of(template), strict=True) if pair[0] != pair[1]
+    ]
     assert [pair[0].partition("=")[0] for pair in differing] == ["Description", "ExecStart", "StateDirectory"]
     assert all("%i" in pair[1] for pair in differing)
-    assert "%i" not in one
-    paths = re.findall(r"(?m)^#LoadCredential\w*=[^:]+:(\S+)", each)
+    assert "%i" not in unit
+    paths = re.findall(r"(?m)^#LoadCredential\w*=[^:]+:(\S+)", template)
     assert paths
     assert all("%i" in path for path in paths)
 

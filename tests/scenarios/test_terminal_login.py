@@ -1,4 +1,4 @@
-"""`wx2mqtt login` and `wx2mqtt run` at a terminal: a person scans the screen."""
+"""`wx2mqtt login` and `wx2mqtt run` at a terminal, where a person scans the code on the screen."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tests.support.screen import Screen
 from tests.support.terminal import Terminal
 
 
-def login_at(home: Home, *arguments: str) -> Screen:
+def login_screen(home: Home, *arguments: str) -> Screen:
     return Screen([sys.executable, "-m", "wx2mqtt", "login", *arguments, "-c", str(home.bridge.config)])
 
 
-async def with_a_screen(home: Home, story: Callable[[Screen], Any], *arguments: str) -> int:
-    """Run `wx2mqtt login`, let the story happen, and give the exit code."""
-    screen = login_at(home, *arguments)
+async def run_login_at_screen(home: Home, interact: Callable[[Screen], Any], *arguments: str) -> int:
+    """Runs `wx2mqtt login` while `interact` acts as the person; returns the exit code."""
+    screen = login_screen(home, *arguments)
     await home.in_thread(screen.__enter__)
     try:
-        await story(screen)
+        await interact(screen)
         return await home.in_thread(screen.wait)
     finally:
         await home.in_thread(screen.__exit__, None, None, None)
@@ -37,47 +37,47 @@ async def scan_and_confirm(home: Home, screen: Screen) -> None:
 
 
 async def test_a_scan_of_the_screen_saves_a_session_with_which_the_bridge_begins(home: Home):
-    async def story(screen: Screen) -> None:
+    async def interact(screen: Screen) -> None:
         await scan_and_confirm(home, screen)
         await home.in_thread(screen.until, "logged in as 王小明")
         assert "login.weixin" not in screen.text
 
-    assert await with_a_screen(home, story) == 0
+    assert await run_login_at_screen(home, interact) == 0
     await home.control.say("wife", "before the bridge")
     await home.restart()
     assert (await home.body("wx/in/wife", text="before the bridge"))["seq"] == 1
     assert await calls(home, "jslogin") == 1
 
 
-async def test_a_login_that_stands_needs_no_scan(home: Home):
+async def test_a_valid_login_needs_no_scan(home: Home):
     await home.log_in()
     await home.in_thread(home.bridge.stop)
 
-    async def story(screen: Screen) -> None:
+    async def interact(screen: Screen) -> None:
         await home.in_thread(screen.until, "logged in as 王小明")
         assert screen.codes == []
 
-    assert await with_a_screen(home, story, "home") == 0
+    assert await run_login_at_screen(home, interact, "home") == 0
     await home.control.say("wife", "between")
     await home.restart()
     await home.body("wx/in/wife", text="between")
 
 
-async def test_beside_the_running_bridge_it_is_the_bridge_that_logs_in(home: Home):
+async def test_beside_a_running_bridge_the_bridge_logs_in(home: Home):
     home.bridge.start()
     await url_after(home, 0)
 
-    async def story(screen: Screen) -> None:
+    async def interact(screen: Screen) -> None:
         await scan_and_confirm(home, screen)
         await home.in_thread(screen.until, "logged in as 王小明")
 
-    assert await with_a_screen(home, story) == 0
+    assert await run_login_at_screen(home, interact) == 0
     await home.body(STATE, state="online")
-    assert await with_a_screen(home, lambda screen: home.in_thread(screen.until, "logged in as")) == 0
+    assert await run_login_at_screen(home, lambda screen: home.in_thread(screen.until, "logged in as")) == 0
     assert await calls(home, "jslogin") == 2
 
 
-async def test_beside_a_bridge_that_was_refused_it_asks_anew(home: Home):
+async def test_beside_a_bridge_whose_login_was_refused_login_asks_for_a_new_code(home: Home):
     await home.control.post("settings", refuse_login="环境异常")
     home.bridge.start()
     await home.control.wait("code")
@@ -85,57 +85,59 @@ async def test_beside_a_bridge_that_was_refused_it_asks_anew(home: Home):
     await home.control.post("confirm")
     await home.body(STATE, state="refused")
 
-    async def refused_again(screen: Screen) -> None:
+    async def wait_for_refusal_and_scan(screen: Screen) -> None:
         await scan_and_confirm(home, screen)
         await home.in_thread(screen.until, "环境异常")
 
-    assert await with_a_screen(home, refused_again) == 1
+    assert await run_login_at_screen(home, wait_for_refusal_and_scan) == 1
     await home.control.post("settings", refuse_login="")
-    assert await with_a_screen(home, lambda screen: scan_and_confirm(home, screen)) == 0
+    assert await run_login_at_screen(home, lambda screen: scan_and_confirm(home, screen)) == 0
 
 
-async def test_a_refusal_ends_it_with_wechats_words(home: Home):
+async def test_a_refusal_ends_login_with_the_reason_of_wechat(home: Home):
     await home.control.post("settings", refuse_login="环境异常")
 
-    async def story(screen: Screen) -> None:
+    async def interact(screen: Screen) -> None:
         await scan_and_confirm(home, screen)
         await home.in_thread(screen.until, "环境异常")
         assert "Traceback" not in screen.text
 
-    assert await with_a_screen(home, story) == 1
+    assert await run_login_at_screen(home, interact) == 1
     assert await calls(home, "jslogin") == 1
 
 
 @pytest.mark.in_folder
-async def test_whoever_is_not_expected_is_logged_out_and_not_kept(home: Home):
+async def test_an_unexpected_account_is_logged_out_and_not_saved(home: Home):
     home.bridge.configure(home.settings({"expect": {"nickname": "Somebody Else"}}))
 
-    async def story(screen: Screen) -> None:
+    async def interact(screen: Screen) -> None:
         await scan_and_confirm(home, screen)
         await home.in_thread(screen.until, "expect.nickname")
 
-    assert await with_a_screen(home, story) == 1
+    assert await run_login_at_screen(home, interact) == 1
     await home.control.wait("offline")
     assert not (home.bridge.store / "sessions" / "home.json").exists()
 
 
-async def test_an_account_that_is_not_configured_is_said_to_be_none(home: Home):
+async def test_an_account_that_is_not_configured_is_refused(home: Home):
     assert (
-        await with_a_screen(home, lambda screen: home.in_thread(screen.until, "no account 'work'"), "work")
+        await run_login_at_screen(
+            home, lambda screen: home.in_thread(screen.until, "no account 'work'"), "work"
+        )
         == 1
     )
 
 
-def no_secret(said: str, uuid: str = "login.weixin") -> bool:
-    return not any(secret in said for secret in ("█", "login.weixin", uuid))
+def has_no_secret(output: str, uuid: str = "login.weixin") -> bool:
+    return not any(secret in output for secret in ("█", "login.weixin", uuid))
 
 
-async def test_what_is_no_terminal_is_shown_no_code_and_told_where_there_is_one(home: Home):
+async def test_without_a_terminal_no_code_is_printed_but_where_to_find_it(home: Home):
     pipe = Terminal(home.folder)
     done = await home.in_thread(pipe.run, "login", "-c", home.bridge.config)
     assert done.code == 1
     assert "terminal" in done.err
-    assert no_secret(done.out + done.err)
+    assert has_no_secret(done.out + done.err)
     home.bridge.start()
     await url_after(home, 0)
     since = home.subscriber.count
@@ -145,7 +147,7 @@ async def test_what_is_no_terminal_is_shown_no_code_and_told_where_there_is_one(
         await home.control.post("scan", uuid=uuid)
         await home.control.post("confirm", uuid=uuid)
         assert await home.in_thread(login.end) == 0
-    assert no_secret("\n".join(login.said), uuid)
+    assert has_no_secret("\n".join(login.said), uuid)
 
 
 async def test_the_bridge_draws_its_code_on_a_terminal_and_never_into_its_log(home: Home):

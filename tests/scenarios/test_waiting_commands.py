@@ -1,4 +1,4 @@
-"""Commands that must wait: for the first login, for the next one, for the broker, for WeChat's patience."""
+"""Commands that wait: for the first login, for the next one, for the broker, for the rate limit of WeChat."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ def outcome(result: dict[str, Any]) -> tuple[str, str, bool]:
 
 
 async def sent(home: Home) -> list[tuple[str, str]]:
-    return [(one["to"], one["text"]) for one in await home.control.get("sent")]
+    return [(message["to"], message["text"]) for message in await home.control.get("sent")]
 
 
 async def scan(home: Home) -> None:
-    """Scan and confirm; returns when the bridge is online."""
+    """Scans and confirms; returns when the bridge is online."""
     since = home.subscriber.count
     await home.control.post("scan")
     await home.control.post("confirm")
     await home.body("wx/login/state", state="online", since=since)
 
 
-async def test_before_the_first_login_whom_the_owner_named_can_be_written_to_and_nobody_else(home: Home):
+async def test_before_the_first_login_commands_to_named_contacts_wait_and_others_are_refused(home: Home):
     home.bridge.start()
     await home.control.wait("code")
-    await home.in_thread(home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online")
+    await home.in_thread(
+        home.subscriber.wait, "wx/bridge/state", lambda message: message.payload == b"online"
+    )
     assert (await home.send_command("妈妈", "nobody knows you yet"))["code"] == "unknown_user"
-    late = await home.send_command("wife", {"text": "too late", "id": "late", "ttl": 0.05})
-    assert outcome(late) == ("expired", "logged_out", False)
+    expired = await home.send_command("wife", {"text": "too late", "id": "late", "ttl": 0.05})
+    assert outcome(expired) == ("expired", "logged_out", False)
     for number in range(5):
         await home.publish("wx/out/wife", {"text": f"early {number}", "id": f"e{number}"})
     await home.publish("wx/out/filehelper", {"text": "early note", "id": "note"})
@@ -50,11 +52,13 @@ async def test_before_the_first_login_whom_the_owner_named_can_be_written_to_and
     ]
 
 
-async def test_whom_the_owner_named_and_wechat_does_not_know_is_told_so_after_the_login(home: Home):
+async def test_a_command_to_a_named_contact_that_wechat_does_not_know_fails_after_the_login(home: Home):
     home.bridge.configure(home.settings({"contacts": {"ghost": {"remark": "nobody has this remark"}}}))
     home.bridge.start()
     await home.control.wait("code")
-    await home.in_thread(home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online")
+    await home.in_thread(
+        home.subscriber.wait, "wx/bridge/state", lambda message: message.payload == b"online"
+    )
     await home.publish("wx/out/ghost", {"text": "boo", "id": "boo"})
     await scan(home)
     result = await home.body("wx/result/ghost", id="boo")
@@ -63,9 +67,7 @@ async def test_whom_the_owner_named_and_wechat_does_not_know_is_told_so_after_th
 
 
 @pytest.mark.parametrize("kill", [False, True])
-async def test_what_waits_for_a_login_waits_through_restarts_and_logins_and_is_sent_once(
-    home: Home, kill: bool
-):
+async def test_a_command_that_waits_for_a_login_survives_restarts_and_is_sent_once(home: Home, kill: bool):
     await home.log_in()
     await home.control.post("logout", retcode=1101)
     await home.body("wx/login/state", state="waiting_for_scan", since=home.subscriber.count)
@@ -90,7 +92,7 @@ async def test_what_waits_for_a_login_waits_through_restarts_and_logins_and_is_s
     ]
 
 
-async def test_a_life_that_ends_while_the_bridge_is_away_is_told_at_the_next_start(home: Home):
+async def test_a_command_that_expired_while_the_bridge_was_away_is_reported_at_the_next_start(home: Home):
     await home.log_in()
     await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=-1, times=0)
     await home.publish("wx/out/wife", {"text": "short", "id": "short", "ttl": 1.5})
@@ -99,25 +101,27 @@ async def test_a_life_that_ends_while_the_bridge_is_away_is_told_at_the_next_sta
     await home.in_thread(home.bridge.kill)
     await home.control.post("fault/clear")
     since = home.subscriber.count
-    await home.in_thread(home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"offline")
+    await home.in_thread(
+        home.subscriber.wait, "wx/bridge/state", lambda message: message.payload == b"offline"
+    )
     await home.restart()
-    long = await home.body("wx/result/wife", id="long", since=since)
-    assert long["status"] == "sent"
-    short = await home.body("wx/result/wife", id="short", since=since)
-    assert short["status"] in ("expired", "uncertain", "sent")
+    long_lived = await home.body("wx/result/wife", id="long", since=since)
+    assert long_lived["status"] == "sent"
+    short_lived = await home.body("wx/result/wife", id="short", since=since)
+    assert short_lived["status"] in ("expired", "uncertain", "sent")
     assert len(await sent(home)) == len(set(await sent(home)))
 
 
-async def test_too_often_slows_everything_down_and_says_for_how_long(home: Home):
+async def test_the_rate_limit_of_wechat_delays_all_commands_and_health_says_until_when(home: Home):
     await home.log_in()
     await home.control.post("fault", endpoint="webwxsendmsg", kind="ret", value=1205)
     await home.publish("wx/out/wife", {"text": "patient", "id": "patient"})
     async with asyncio.timeout(MAX_WAIT_SECONDS):  # the call alone does not say that its answer has arrived
         while (await home.send_request("health"))["data"]["wechat"]["throttled"] <= 30:
             pass
-    late = await home.send_command("妈妈", {"text": "impatient", "id": "impatient", "ttl": 0.3})
-    assert outcome(late) == ("expired", "rate_limited", False)
-    assert 30 < late["retry_after"] <= 60
+    expired = await home.send_command("妈妈", {"text": "impatient", "id": "impatient", "ttl": 0.3})
+    assert outcome(expired) == ("expired", "rate_limited", False)
+    assert 30 < expired["retry_after"] <= 60
     health = (await home.send_request("health"))["data"]
     assert health["wechat"]["throttled"] > 30
     assert health["queues"]["to_wechat"]["depth"] == 1
@@ -131,7 +135,7 @@ async def test_too_often_slows_everything_down_and_says_for_how_long(home: Home)
     assert await sent(home) == [("wife", "patient")]
 
 
-async def test_a_request_that_comes_too_often_says_when_and_wechat_is_not_asked_before(home: Home):
+async def test_a_request_at_the_rate_limit_says_when_to_retry_and_wechat_is_not_called_before(home: Home):
     await home.log_in()
     await home.control.post("fault", endpoint="webwxoplog", kind="ret", value=1205)
     asked = {"user": "妈妈", "remark": "老妈"}
@@ -142,8 +146,8 @@ async def test_a_request_that_comes_too_often_says_when_and_wechat_is_not_asked_
     assert again["code"] == "rate_limited"
     assert again["retry_after"] <= answer["retry_after"]
     assert await calls(home, "webwxoplog") == 1
-    late = await home.send_command("wife", {"text": "impatient", "id": "impatient", "ttl": 0.3})
-    assert outcome(late) == ("expired", "rate_limited", False)
+    expired = await home.send_command("wife", {"text": "impatient", "id": "impatient", "ttl": 0.3})
+    assert outcome(expired) == ("expired", "rate_limited", False)
     assert await sent(home) == []
 
 
@@ -168,7 +172,7 @@ async def test_results_wait_for_a_broker_that_dies_and_nothing_is_sent_twice(hom
     assert len(await sent(home)) == 6
 
 
-async def test_what_the_broker_kept_while_the_bridge_was_away_is_sent_in_order(home: Home):
+async def test_commands_that_the_broker_queued_while_the_bridge_was_away_are_sent_in_order(home: Home):
     await home.log_in()
     await home.in_thread(home.bridge.stop)
     for number in range(20):
@@ -176,39 +180,41 @@ async def test_what_the_broker_kept_while_the_bridge_was_away_is_sent_in_order(h
     await home.publish("wx/out/wife", "{")
     await home.restart()
     results = await home.in_thread(home.subscriber.wait_count, "wx/result/wife", 21)
-    assert [one.body["status"] for one in results].count("sent") == 20
+    assert [message.body["status"] for message in results].count("sent") == 20
     assert [text for _, text in await sent(home)] == [f"kept {number}" for number in range(20)]
 
 
-async def test_what_had_expired_at_the_broker_is_not_sent(home: Home):
+async def test_a_command_that_expired_at_the_broker_is_not_sent(home: Home):
     await home.log_in()
     await home.in_thread(home.bridge.stop)
     await home.publish("wx/out/wife", {"text": "for a second", "id": "x"}, MessageExpiryInterval=1)
     await home.publish("wx/out/wife", {"text": "for long", "id": "y"}, MessageExpiryInterval=600)
     await home.publish("tick", "for two seconds", MessageExpiryInterval=2, retain=True)
-    while await home.in_thread(is_kept, home, "tick"):
+    while await home.in_thread(is_retained, home, "tick"):
         pass
     await home.restart()
     assert outcome(await home.body("wx/result/wife", id="y")) == ("sent", "ok", False)
     assert await sent(home) == [("wife", "for long")]
 
 
-def is_kept(home: Home, topic: str) -> bool:
-    """Whether the broker still keeps what was retained there."""
+def is_retained(home: Home, topic: str) -> bool:
+    """Returns whether the broker still has a retained message of this topic."""
     with Subscriber(home.broker.port, topic, "mark") as subscriber:
         subscriber.publish("mark", b"")
         subscriber.wait("mark")
         return bool(subscriber.on(topic))
 
 
-async def test_two_accounts_take_their_own_commands_and_are_not_led_into_each_others_topics(home: Home):
-    office = {**home.settings()["accounts"]["home"], "base_topic": "office"}
-    home.bridge.configure({**home.settings(), "accounts": {**home.settings()["accounts"], "office": office}})
+async def test_two_accounts_take_only_the_commands_of_their_own_topics(home: Home):
+    office_broker = {**home.settings()["accounts"]["home"], "base_topic": "office"}
+    home.bridge.configure(
+        {**home.settings(), "accounts": {**home.settings()["accounts"], "office": office_broker}}
+    )
     home.bridge.start()
     await home.body("office/login/state", state="waiting_for_scan")
-    code = await home.in_thread(home.subscriber.wait, "wx/login/url", lambda one: bool(one.payload))
-    for act in ("scan", "confirm"):
-        await home.control.post(act, uuid=code.payload.decode().rpartition("/")[2])
+    code = await home.in_thread(home.subscriber.wait, "wx/login/url", lambda message: bool(message.payload))
+    for login_step in ("scan", "confirm"):
+        await home.control.post(login_step, uuid=code.payload.decode().rpartition("/")[2])
     await home.body("wx/login/state", state="online")
     for topic in ("office/in/wife", "office", "office/bridge/state", "wx/last"):
         sent_all_the_same = await home.send_command("wife", {"text": "x", "id": topic}, ResponseTopic=topic)
@@ -219,7 +225,7 @@ async def test_two_accounts_take_their_own_commands_and_are_not_led_into_each_ot
     assert (await home.body("wx/result/wife", id="same"))["account"] == "home"
 
 
-async def test_results_and_refusals_are_in_chinese_where_that_was_chosen(home: Home):
+async def test_results_and_refusals_are_in_chinese_with_that_language(home: Home):
     home.bridge.configure(home.settings(language="zh"))
     await home.log_in()
     assert (await home.send_command("wife", "你好"))["message"] == "微信已接收消息"
@@ -234,14 +240,14 @@ async def test_results_and_refusals_are_in_chinese_where_that_was_chosen(home: H
     assert any("\u4e00" <= sign <= "\u9fff" for sign in refused["message"])
 
 
-async def test_nobody_is_written_to_while_it_is_not_certain_who_it_is_and_the_owner_decides(home: Home):
+async def test_commands_to_an_ambiguous_contact_wait_until_the_owner_decides(home: Home):
     await home.log_in()
     assert (await home.send_command("小明", "are you the one"))["status"] == "sent"
     since = home.subscriber.count
     await home.control.post("logout", retcode=1101)
     await home.body("wx/login/state", state="waiting_for_scan", since=since)
-    for twin in ("twin1", "twin2"):
-        await home.control.post("people", avatar={"id": twin})
+    for namesake in ("twin1", "twin2"):
+        await home.control.post("people", avatar={"id": namesake})
     await home.publish("wx/out/小明", {"text": "accepted before it was doubtful", "id": "before"})
     await scan(home)
     waited = await home.body("wx/result/小明", id="before", since=since)
@@ -249,8 +255,8 @@ async def test_nobody_is_written_to_while_it_is_not_certain_who_it_is_and_the_ow
     refused = await home.send_command("小明", {"text": "who are you", "id": "after"})
     assert (refused["status"], refused["code"]) == ("rejected", "unresolved_user")
     assert "request/assign" in refused["message"]
-    told = await home.body("wx/event/unresolved", user="小明", since=since)
-    newcomer = told["candidates"][0]
+    report = await home.body("wx/event/unresolved", user="小明", since=since)
+    newcomer = report["candidates"][0]
     assert (await home.send_command(newcomer, "you are somebody new"))["status"] == "sent"
     assert (await home.send_request("assign", {"user": "小明", "to": newcomer}))["status"] == "ok"
     for name in ("小明", newcomer):
@@ -268,8 +274,8 @@ async def test_a_result_goes_only_to_a_response_topic_that_the_file_allows(home:
     configure("reply/#")
     await home.log_in()
     since = home.subscriber.count
-    told = await home.send_command("wife", {"text": "x", "id": "1"}, ResponseTopic="zigbee2mqtt/door/set")
-    assert (told["status"], told["code"]) == ("sent", "bad_response_topic")
+    report = await home.send_command("wife", {"text": "x", "id": "1"}, ResponseTopic="zigbee2mqtt/door/set")
+    assert (report["status"], report["code"]) == ("sent", "bad_response_topic")
     assert (await home.send_request("health", ResponseTopic="zigbee2mqtt/door/set"))[
         "code"
     ] == "bad_response_topic"
@@ -281,5 +287,7 @@ async def test_a_result_goes_only_to_a_response_topic_that_the_file_allows(home:
     await home.send_command("wife", {"text": "z", "id": "3"}, ResponseTopic="zigbee2mqtt/door/set")
     assert (await home.body("zigbee2mqtt/door/set", id="3"))["status"] == "sent"
     assert [
-        one.body["id"] for one in home.subscriber.received[since:] if one.topic.startswith("zigbee2mqtt")
+        message.body["id"]
+        for message in home.subscriber.received[since:]
+        if message.topic.startswith("zigbee2mqtt")
     ] == ["3"]

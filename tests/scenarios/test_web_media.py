@@ -1,4 +1,4 @@
-"""Media of messages over HTTP, from the bridge as people run it: what WeChat sent, and who may have it."""
+"""Media of messages over HTTP, on the whole bridge: which bytes are served, how, and to whom."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ from tests.support.home import Home
 PASSWORD, TOKEN = "correct horse 电池", "T0ken-5ca1ab1e"
 SCRIPT = b"<!doctype html><html><title>sent</title><script>document.title = 'it ran'</script></html>"
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
-CROWD = 10_000
+CONNECTIONS = 10_000
 DOWNLOAD = "webwxgetmsgimg"
 
 
-async def address(home: Home) -> str:
-    """Where the web server of the bridge is: it takes a free port."""
+async def web_server_url(home: Home) -> str:
+    """Returns the URL of the bridge's web server, which uses a free port."""
     line = await home.in_thread(home.bridge.wait_for_log, "web server runs")
     return str(json.loads(line)["url"])
 
 
 @asynccontextmanager
-async def visitor(home: Home, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the bridge's web server."""
-    url = await address(home)
+async def http_client(home: Home, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Yields an HTTP client of the bridge's web server."""
+    url = await web_server_url(home)
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=MAX_WAIT_SECONDS, **more) as http:
         yield http
 
 
-async def said(home: Home, kind: str, **more: Any) -> dict[str, Any]:
-    """Somebody sends something; the message as it is published."""
+async def receive_message(home: Home, kind: str, **more: Any) -> dict[str, Any]:
+    """Lets somebody send a message of this kind; returns it as it is published."""
     since = home.subscriber.count
     await home.control.say("wife", kind=kind, **more)
     return await home.body("wx/in/wife", kind=kind, since=since)
 
 
-async def file(home: Home, data: bytes, name: str) -> str:
-    """Somebody sends a file; the path where it is."""
+async def receive_file(home: Home, data: bytes, name: str) -> str:
+    """Lets somebody send a file; returns the path under which it is served."""
     sent = {"data": base64.b64encode(data).decode(), "detail": {"title": name}}
-    message = await said(home, "file", **sent)
+    message = await receive_message(home, "file", **sent)
     return str(message["file"]["url"])
 
 
-def guarded(home: Home, **more: Any) -> None:
-    """The bridge listens everywhere, and asks."""
+def require_login(home: Home, **more: Any) -> None:
+    """Configures the bridge to listen on all addresses and to require a login."""
     for name, secret in (("password", PASSWORD), ("token", TOKEN)):
         (home.folder / name).write_text(f"{secret}\n")
         (home.folder / name).chmod(0o600)
@@ -69,15 +69,15 @@ def guarded(home: Home, **more: Any) -> None:
     home.bridge.configure(home.settings(web={**web, **more}))
 
 
-async def test_a_picture_can_be_had_from_the_moment_its_message_comes(home: Home):
+async def test_a_picture_can_be_fetched_as_soon_as_its_message_is_published(home: Home):
     await home.log_in()
-    message = await said(home, "image")
+    message = await receive_message(home, "image")
     url = message["image"]["url"]
-    async with visitor(home) as http:
+    async with http_client(home) as http:
         answer = await http.get(url)
         again = await http.get(url, headers={"if-none-match": answer.headers["etag"]})
         part = await http.get(url, headers={"range": "bytes=1-3"})
-        beyond = await http.get(url, headers={"range": "bytes=999999999-"})
+        out_of_range = await http.get(url, headers={"range": "bytes=999999999-"})
         head = await http.head(url)
     sent = await home.control._http.get(f"/sim/media/{message['id']}")
     assert (answer.status_code, answer.content) == (200, sent.content)
@@ -85,15 +85,15 @@ async def test_a_picture_can_be_had_from_the_moment_its_message_comes(home: Home
     assert answer.headers["content-disposition"].startswith("inline;")
     assert again.status_code == 304
     assert (part.status_code, part.content) == (206, sent.content[1:4])
-    assert beyond.status_code == 416
+    assert out_of_range.status_code == 416
     assert head.headers["content-length"] == str(len(sent.content))
 
 
-async def test_what_could_run_in_a_browser_is_only_saved_whatever_it_is_called(home: Home):
+async def test_files_that_a_browser_could_run_are_served_as_downloads_whatever_their_name(home: Home):
     await home.log_in()
-    async with visitor(home) as http:
+    async with http_client(home) as http:
         for data in (SCRIPT, SVG):
-            answer = await http.get(await file(home, data, "holiday/../photo.png"))
+            answer = await http.get(await receive_file(home, data, "holiday/../photo.png"))
             assert (answer.status_code, answer.content) == (200, data)
             assert answer.headers["content-disposition"].startswith("attachment;")
             assert answer.headers["x-content-type-options"] == "nosniff"
@@ -104,16 +104,16 @@ async def test_what_could_run_in_a_browser_is_only_saved_whatever_it_is_called(h
 @pytest.mark.browser
 async def test_a_real_browser_shows_pictures_and_video_and_does_not_run_a_page_that_was_sent(home: Home):
     await home.log_in()
-    picture = (await said(home, "image"))["image"]["url"]
-    video = (await said(home, "video"))["video"]["url"]
-    page = await file(home, SCRIPT, "page.html")
-    url = await address(home)
+    picture = (await receive_message(home, "image"))["image"]["url"]
+    video = (await receive_message(home, "video"))["video"]["url"]
+    page = await receive_file(home, SCRIPT, "page.html")
+    url = await web_server_url(home)
 
     def look() -> tuple[int, str, int]:
         with Chromium(600, 400) as browser:
             browser.open(f"{url}{picture}")
             width = browser.until("document.images.length && document.images[0].naturalWidth")
-            browser.open(f"{url}{page}")  # it is saved: the window stays where it is
+            browser.open(f"{url}{page}")  # the browser saves the file and keeps its page
             title = f"{browser.run('return document.contentType')} {browser.run('return document.title')}"
             browser.open(f"{url}{video}")
             return width, title, browser.until("document.querySelector('video').videoWidth")
@@ -125,19 +125,19 @@ async def test_a_real_browser_shows_pictures_and_video_and_does_not_run_a_page_t
     assert played > 1
 
 
-async def test_what_is_not_there_is_said_with_its_status(home: Home):
+async def test_media_that_are_not_available_have_the_right_status(home: Home):
     await home.log_in()
-    async with visitor(home) as http:
+    async with http_client(home) as http:
         assert (await http.get("/media/nobody-knows-it")).status_code == 404
         await home.control.post("settings", gone_media="json")
-        gone = (await said(home, "image"))["image"]["url"]
+        gone = (await receive_message(home, "image"))["image"]["url"]
         answer = await http.get(gone)
         assert answer.status_code == 410
         assert answer.headers["content-type"].startswith("text/plain")
         await home.control.post("settings", gone_media="")
         await home.control.post("fault", endpoint=DOWNLOAD, kind="hang", value=10)
-        late = (await said(home, "image"))["image"]["url"]
-        answer = await http.get(late, params={"wait": "0"})
+        not_downloaded = (await receive_message(home, "image"))["image"]["url"]
+        answer = await http.get(not_downloaded, params={"wait": "0"})
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
 
@@ -145,32 +145,32 @@ async def test_what_is_not_there_is_said_with_its_status(home: Home):
 async def test_without_the_server_messages_name_no_url(home: Home):
     home.bridge.configure(home.settings(web={"enabled": False}))
     await home.log_in()
-    message = await said(home, "image")
+    message = await receive_message(home, "image")
     assert "url" not in message["image"]
     assert not [line for line in home.bridge.log if "web server runs" in line]
     connections = psutil.Process(home.bridge.pid).net_connections("tcp4")
     assert [connection for connection in connections if connection.status == "LISTEN"] == []
 
 
-async def test_an_address_from_outside_makes_urls_that_are_whole_and_work_below_their_path(home: Home):
+async def test_an_external_url_makes_absolute_urls_that_work_below_its_path(home: Home):
     web = {"listen": "127.0.0.1:0", "url": "https://home.example.org/wechat", "base_path": "/wechat"}
     home.bridge.configure(home.settings(web=web))
     await home.log_in()
-    whole = (await said(home, "image"))["image"]["url"]
-    assert whole.startswith("https://home.example.org/wechat/media/")
-    path = whole.removeprefix("https://home.example.org")
-    async with visitor(home) as http:
+    absolute_url = (await receive_message(home, "image"))["image"]["url"]
+    assert absolute_url.startswith("https://home.example.org/wechat/media/")
+    path = absolute_url.removeprefix("https://home.example.org")
+    async with http_client(home) as http:
         by_proxy = await http.get(path, headers={"host": "home.example.org"})
         stripped = await http.get(path.removeprefix("/wechat"), headers={"host": "home.example.org"})
         foreign = await http.get(path, headers={"host": "evil.example"})
-    assert [one.status_code for one in (by_proxy, stripped, foreign)] == [200, 200, 403]
+    assert [answer.status_code for answer in (by_proxy, stripped, foreign)] == [200, 200, 403]
 
 
-async def test_where_others_can_come_only_who_knows_a_secret_gets_in_and_no_log_tells_it(home: Home):
-    guarded(home)
+async def test_on_a_public_address_a_secret_is_required_and_never_logged(home: Home):
+    require_login(home)
     await home.log_in()
-    url = (await said(home, "image"))["image"]["url"]
-    async with visitor(home) as http:
+    url = (await receive_message(home, "image"))["image"]["url"]
+    async with http_client(home) as http:
         assert (await http.get(url)).status_code == 401
         assert (await http.get(url, headers={"authorization": f"Bearer {TOKEN}"})).status_code == 200
         assert (await http.get(url, headers={"authorization": "Bearer wrong-5ca1ab1e"})).status_code == 401
@@ -195,12 +195,12 @@ async def test_where_others_can_come_only_who_knows_a_secret_gets_in_and_no_log_
         assert secret not in log
 
 
-async def test_guessing_makes_the_guesser_wait(home: Home):
-    guarded(home)
+async def test_wrong_passwords_block_their_address_for_a_while(home: Home):
+    require_login(home)
     await home.log_in()
-    async with visitor(home) as http:
+    async with http_client(home) as http:
         tries = [await http.post("/login", data={"password": f"guess {number}"}) for number in range(6)]
-        assert [one.status_code for one in tries] == [401] * 5 + [429]
+        assert [answer.status_code for answer in tries] == [401] * 5 + [429]
         assert int(tries[-1].headers["retry-after"]) >= 1
         assert (await http.post("/login", data={"password": PASSWORD})).status_code == 429
 
@@ -208,10 +208,10 @@ async def test_guessing_makes_the_guesser_wait(home: Home):
 @pytest.mark.browser
 @pytest.mark.parametrize(("language", "button"), [("en", "Log in"), ("zh-CN", "登录")])
 async def test_a_person_logs_in_with_a_real_browser(home: Home, language: str, button: str):
-    guarded(home)
+    require_login(home)
     await home.log_in()
-    picture = (await said(home, "image"))["image"]["url"]
-    url = await address(home)
+    picture = (await receive_message(home, "image"))["image"]["url"]
+    url = await web_server_url(home)
 
     def log_in() -> tuple[str, int, list[str]]:
         with Chromium(360, 640, language) as browser:
@@ -236,69 +236,69 @@ async def test_a_person_logs_in_with_a_real_browser(home: Home, language: str, b
     assert complaints == []
 
 
-async def test_ten_thousand_connections_that_are_opened_and_left_do_not_touch_the_bridge(home: Home):
+async def test_ten_thousand_abandoned_connections_do_not_affect_the_bridge(home: Home):
     await home.log_in()
-    picture = (await said(home, "image"))["image"]["url"]
-    async with visitor(home) as http:
-        url = httpx.URL(await address(home))
+    picture = (await receive_message(home, "image"))["image"]["url"]
+    async with http_client(home) as http:
+        url = httpx.URL(await web_server_url(home))
         bridge = psutil.Process(home.bridge.pid)
         before = bridge.memory_info().rss
         with ExitStack() as stack:
-            opened = await home.in_thread(crowd, stack, (url.host, url.port))
-            began = time.monotonic()
+            connections_opened = await home.in_thread(open_connections, stack, (url.host, url.port))
+            started_at = time.monotonic()
             await home.send_command("wife", {"text": "still there?", "id": "in the crowd"})
-            await said(home, "text", text="yes")
-            assert time.monotonic() - began < allowed(2)
+            await receive_message(home, "text", text="yes")
+            assert time.monotonic() - started_at < allowed(2)
             assert (await http.get(picture)).status_code == 200
             assert bridge.num_fds() < 400
             assert bridge.memory_info().rss - before < 15_000_000
-    assert opened >= CROWD
+    assert connections_opened >= CONNECTIONS
     assert not [line for line in home.bridge.log if '"error"' in line]
 
 
-def crowd(stack: ExitStack, address: tuple[str, int]) -> int:
-    """Open so many connections and leave them; each that the server ends stays open at this side."""
+def open_connections(stack: ExitStack, web_server_url: tuple[str, int]) -> int:
+    """Opens and abandons so many connections; those that the server closes stay open at this side."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-    room = min(CROWD, hard - 1000)
+    room = min(CONNECTIONS, hard - 1000)
     held: list[socket.socket] = []
-    for number in range(CROWD):
+    for number in range(CONNECTIONS):
         if len(held) >= room:
             held.pop(0).close()
-        held.append(stack.enter_context(socket.create_connection(address, timeout=MAX_WAIT_SECONDS)))
+        held.append(stack.enter_context(socket.create_connection(web_server_url, timeout=MAX_WAIT_SECONDS)))
         if number % 200 == 0:  # else the kernel's queue overflows, and each overflow costs a second
             assert (
                 httpx.get(
-                    f"http://127.0.0.1:{address[1]}/media/x", trust_env=False, timeout=MAX_WAIT_SECONDS
+                    f"http://127.0.0.1:{web_server_url[1]}/media/x", trust_env=False, timeout=MAX_WAIT_SECONDS
                 ).status_code
                 == 404
             )
-    return CROWD
+    return CONNECTIONS
 
 
-async def test_the_bridge_stops_in_time_while_somebody_takes_a_file_slowly(home: Home):
+async def test_the_bridge_stops_in_time_during_a_slow_download(home: Home):
     await home.log_in()
-    url = await file(home, bytes(20_000_000), "large.bin")
-    http = httpx.URL(await address(home))
-    async with visitor(home) as warm:
-        assert (await warm.head(url)).status_code == 200
+    url = await receive_file(home, bytes(20_000_000), "large.bin")
+    http = httpx.URL(await web_server_url(home))
+    async with http_client(home) as first_answer:
+        assert (await first_answer.head(url)).status_code == 200
     reader, writer = await asyncio.open_connection(http.host, http.port)
     writer.write(f"GET {url} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
     await reader.readuntil(b"\r\n\r\n")
-    began = time.monotonic()
+    started_at = time.monotonic()
     assert await home.in_thread(home.bridge.stop) == 0
-    assert time.monotonic() - began < allowed(5)
+    assert time.monotonic() - started_at < allowed(5)
     writer.transport.abort()
 
 
-async def test_a_restart_finds_its_media_again(home: Home, tmp_path: Path):
+async def test_media_are_served_after_a_restart(home: Home, tmp_path: Path):
     await home.log_in()
-    url = (await said(home, "image"))["image"]["url"]
-    async with visitor(home) as http:
+    url = (await receive_message(home, "image"))["image"]["url"]
+    async with http_client(home) as http:
         picture = (await http.get(url)).content
     await home.in_thread(home.bridge.kill)
     home.bridge.log.clear()
     await home.restart()
-    async with visitor(home) as http:
+    async with http_client(home) as http:
         assert (await http.get(url)).content == picture

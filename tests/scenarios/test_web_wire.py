@@ -1,4 +1,6 @@
-"""The web server on a real socket: tricks, crowds, clients that are slow or gone, and its end."""
+"""The web server on a real socket: malformed requests, many connections, clients that are slow or gone, and its
+stop.
+"""
 
 from __future__ import annotations
 
@@ -39,38 +41,40 @@ def library(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _patient_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a busy machine a request may come long after its connection; tests of the bound set their own."""
+    """Gives requests more time after their connection, since a busy machine is slow; tests of the limit set their
+    own.
+    """
     monkeypatch.setattr(http_limits, "HEAD_TIMEOUT_SECONDS", 2 * MAX_WAIT_SECONDS)
 
 
 @pytest.fixture
-def large(library):
-    """A sparse file of 100 MB."""
+def large_media(library):
+    """Returns a media store that also has a sparse file of 100 MB."""
     row = library.put("large", b"", mime="video/mp4")
     os.truncate(library.file(row), LARGE)
     return library
 
 
-class Line:
-    """A connection on which a test writes what it likes."""
+class RawConnection:
+    """A connection over which a test sends any bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
 
-    def say(self, *lines: str) -> None:
+    def send_lines(self, *lines: str) -> None:
         self.writer.write("\r\n".join([*lines, "", ""]).encode())
 
     async def status(self) -> int:
-        """Of the next answer, which is read whole."""
+        """Reads the next answer completely; returns its status."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
             length = int(head.partition("content-length: ")[2].partition("\r")[0] or 0)
             await self.reader.readexactly(length)
         return int(head.split()[1])
 
-    async def over(self) -> bytes:
-        """What comes until the server ends the connection."""
+    async def read_to_end(self) -> bytes:
+        """Returns all that comes until the server closes the connection."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             with contextlib.suppress(ConnectionError):
                 return await self.reader.read()
@@ -78,11 +82,11 @@ class Line:
 
 
 @asynccontextmanager
-async def line(server: WebServer, address: str = "127.0.0.1") -> AsyncIterator[Line]:
-    """A connection to it from this address."""
+async def connect(server: WebServer, address: str = "127.0.0.1") -> AsyncIterator[RawConnection]:
+    """Yields a connection to the server from this address."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port, local_addr=(address, 0))
     try:
-        yield Line(reader, writer)
+        yield RawConnection(reader, writer)
     finally:
         writer.transport.abort()
 
@@ -133,22 +137,22 @@ TRICKS = [
 
 @pytest.mark.parametrize("path", TRICKS)
 async def test_no_trick_with_the_path_leads_anywhere(library, path):
-    async with running_web_server(library) as (server, _), line(server) as client:
-        client.say(f"GET {path} HTTP/1.1", HOST)
+    async with running_web_server(library) as (server, _), connect(server) as client:
+        client.send_lines(f"GET {path} HTTP/1.1", HOST)
         assert await client.status() == 404
     assert library.asked == []
 
 
 async def test_a_target_with_a_name_is_read_as_its_path(library):
-    """As RFC 9112, 3.2.2 asks; whether the name is ours says the Host header (`test_a_foreign_name_is_refused`)."""
-    async with running_web_server(library) as (server, _), line(server) as client:
-        client.say("GET http://localhost/media/a1 HTTP/1.1", HOST)
+    """RFC 9112, 3.2.2 demands it; whether the name is ours says the Host header (`test_a_foreign_name_is_refused`)."""
+    async with running_web_server(library) as (server, _), connect(server) as client:
+        client.send_lines("GET http://localhost/media/a1 HTTP/1.1", HOST)
         assert await client.status() == 200
 
 
-async def test_what_percent_signs_hide_is_still_an_id(library):
-    async with running_web_server(library) as (server, _), line(server) as client:
-        client.say("GET /media/%61%31 HTTP/1.1", HOST)
+async def test_an_id_with_percent_escapes_is_still_an_id(library):
+    async with running_web_server(library) as (server, _), connect(server) as client:
+        client.send_lines("GET /media/%61%31 HTTP/1.1", HOST)
         assert await client.status() == 200
 
 
@@ -161,8 +165,8 @@ async def test_what_percent_signs_hide_is_still_an_id(library):
     ],
 )
 async def test_a_foreign_name_is_refused(library, lines):
-    async with running_web_server(library) as (server, _), line(server) as client:
-        client.say(*lines)
+    async with running_web_server(library) as (server, _), connect(server) as client:
+        client.send_lines(*lines)
         assert await client.status() == 403
 
 
@@ -179,19 +183,19 @@ async def test_a_foreign_name_is_refused(library, lines):
         ("garbage",),
     ],
 )
-async def test_what_is_no_request_is_refused_and_the_connection_ends(library, lines):
+async def test_a_malformed_request_is_refused_and_the_connection_ends(library, lines):
     async with running_web_server(library) as (server, http):
-        async with line(server) as client:
-            client.say(*lines)
-            assert (await client.over()).startswith(b"HTTP/1.1 400 ")
+        async with connect(server) as client:
+            client.send_lines(*lines)
+            assert (await client.read_to_end()).startswith(b"HTTP/1.1 400 ")
         assert (await http.get("/media/a1")).status_code == 200
 
 
-@pytest.mark.parametrize("begun", ["GET /", f"GET /media/a1 HTTP/1.1\r\n{HOST}\r\nx: "])
-async def test_a_head_without_end_ends_the_connection(library, begun):
+@pytest.mark.parametrize("first_lines", ["GET /", f"GET /media/a1 HTTP/1.1\r\n{HOST}\r\nx: "])
+async def test_a_head_without_end_ends_the_connection(library, first_lines):
     async with running_web_server(library) as (server, http):
-        async with line(server) as client:
-            client.writer.write(begun.encode())
+        async with connect(server) as client:
+            client.writer.write(first_lines.encode())
             with contextlib.suppress(ConnectionError):
                 async with asyncio.timeout(MAX_WAIT_SECONDS):
                     while not client.writer.is_closing():
@@ -203,15 +207,15 @@ async def test_a_head_without_end_ends_the_connection(library, begun):
 
 @pytest.mark.parametrize("lines", [(HOST, f"x: {'a' * MAX_HEAD_BYTES}"), (HOST, *["x: y"] * 7000)])
 async def test_a_large_head_that_comes_at_once_is_refused(library, lines):
-    async with running_web_server(library) as (server, _), line(server) as client:
-        client.say("GET /media/a1 HTTP/1.1", *lines)
+    async with running_web_server(library) as (server, _), connect(server) as client:
+        client.send_lines("GET /media/a1 HTTP/1.1", *lines)
         assert await client.status() == 431
 
 
 async def test_a_head_behind_a_request_that_is_answered_has_an_end(library):
     library.put_row("p1", MediaState.PENDING)
-    async with running_web_server(library) as (server, _), line(server) as client:
-        client.say("GET /media/p1 HTTP/1.1", HOST)
+    async with running_web_server(library) as (server, _), connect(server) as client:
+        client.send_lines("GET /media/p1 HTTP/1.1", HOST)
         await library.wait_until_waiting(1)
         client.writer.write(b"GET /media/a1 HTTP/1.1\r\nx: ")
         with pytest.raises(ConnectionError):
@@ -223,8 +227,8 @@ async def test_a_head_behind_a_request_that_is_answered_has_an_end(library):
 
 
 async def test_trailers_without_end_end_the_connection(library):
-    async with running_web_server(library, password=PASSWORD) as (server, _), line(server) as client:
-        client.say("POST /login HTTP/1.1", HOST, FORM, "transfer-encoding: chunked")
+    async with running_web_server(library, password=PASSWORD) as (server, _), connect(server) as client:
+        client.send_lines("POST /login HTTP/1.1", HOST, FORM, "transfer-encoding: chunked")
         client.writer.write(b"0\r\n")
         with pytest.raises(ConnectionError):
             async with asyncio.timeout(MAX_WAIT_SECONDS):
@@ -235,20 +239,20 @@ async def test_trailers_without_end_end_the_connection(library):
 
 async def test_a_form_in_chunks_of_one_byte_is_read(library):
     body = f"password={PASSWORD}&next=/{'a' * 400}".encode()
-    async with running_web_server(library, password=PASSWORD) as (server, _), line(server) as client:
-        client.say("POST /login HTTP/1.1", HOST, FORM, "transfer-encoding: chunked")
+    async with running_web_server(library, password=PASSWORD) as (server, _), connect(server) as client:
+        client.send_lines("POST /login HTTP/1.1", HOST, FORM, "transfer-encoding: chunked")
         client.writer.write(b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
         assert await client.status() == 303
 
 
 async def test_requests_sent_ahead_wait_for_the_one_before(library):
-    """Only those of one piece are taken from the socket; `MAX_CONNECTIONS` times them fit into memory."""
+    """Only requests in one piece are read ahead; `MAX_CONNECTIONS` times them fit into memory."""
     library.put_row("p1", MediaState.PENDING)
-    async with running_web_server(library) as (server, _), line(server) as client:
-        client.say("GET /media/p1 HTTP/1.1", HOST)
+    async with running_web_server(library) as (server, _), connect(server) as client:
+        client.send_lines("GET /media/p1 HTTP/1.1", HOST)
         await library.wait_until_waiting(1)
         for _number in range(1000):
-            client.say("GET /media/a1 HTTP/1.1", HOST)
+            client.send_lines("GET /media/a1 HTTP/1.1", HOST)
         await asyncio.wait_for(client.writer.drain(), MAX_WAIT_SECONDS)
         (connection,) = open_connections(server)
         assert len(connection._http.pipeline) < 100
@@ -259,39 +263,39 @@ async def test_requests_sent_ahead_wait_for_the_one_before(library):
 async def test_garbage_behind_a_request_is_not_answered_amid_its_answer(library):
     row = library.put("slow", b"", mime="video/mp4")
     os.truncate(library.file(row), LARGE)
-    async with running_web_server(library) as (server, _), line(server) as client:
-        client.say("GET /media/slow HTTP/1.1", HOST)
+    async with running_web_server(library) as (server, _), connect(server) as client:
+        client.send_lines("GET /media/slow HTTP/1.1", HOST)
         await client.reader.readuntil(b"\r\n\r\n")
-        client.say("garbage")
-        rest = await client.over()
+        client.send_lines("garbage")
+        rest = await client.read_to_end()
     assert len(rest) < LARGE
     assert not rest.strip(b"\0")
 
 
-async def test_garbage_behind_a_request_ends_the_connection_only(large):
-    async with running_web_server(large) as (server, http):
-        async with line(server) as client:
-            client.say("POST /login HTTP/1.1", HOST, "transfer-encoding: chunked")
+async def test_garbage_behind_a_request_ends_the_connection_only(large_media):
+    async with running_web_server(large_media) as (server, http):
+        async with connect(server) as client:
+            client.send_lines("POST /login HTTP/1.1", HOST, "transfer-encoding: chunked")
             client.writer.write(b"zz\r\n")
-            await client.over()
-        async with line(server) as client:
-            client.say("GET /media/large HTTP/1.1", HOST)
+            await client.read_to_end()
+        async with connect(server) as client:
+            client.send_lines("GET /media/large HTTP/1.1", HOST)
             await client.reader.readuntil(b"\r\n\r\n")
-            client.say("garbage")
+            client.send_lines("garbage")
             client.writer.transport.abort()
         assert (await http.get("/media/a1")).status_code == 200
 
 
 async def test_a_connection_serves_one_request_after_another(library):
-    async with running_web_server(library) as (server, _), line(server) as client:
+    async with running_web_server(library) as (server, _), connect(server) as client:
         for _ in range(3):
-            client.say("GET /media/a1 HTTP/1.1", HOST)
+            client.send_lines("GET /media/a1 HTTP/1.1", HOST)
         assert [await client.status() for _ in range(3)] == [200, 200, 200]
 
 
 async def test_a_websocket_is_not_spoken(library):
-    async with running_web_server(library) as (server, _), line(server) as client:
-        client.say(
+    async with running_web_server(library) as (server, _), connect(server) as client:
+        client.send_lines(
             "GET /media/a1 HTTP/1.1",
             HOST,
             "connection: upgrade",
@@ -304,54 +308,56 @@ async def test_a_websocket_is_not_spoken(library):
 async def test_a_client_that_goes_away_is_forgotten(library):
     library.put_row("p1", MediaState.PENDING)
     async with running_web_server(library) as (server, _):
-        async with line(server) as client:
-            client.say("GET /media/p1 HTTP/1.1", HOST)
+        async with connect(server) as client:
+            client.send_lines("GET /media/p1 HTTP/1.1", HOST)
             await library.wait_until_waiting(1)
         await library.wait_until_waiting(0)
 
 
-async def test_a_download_that_is_broken_off_closes_its_file(large):
-    async with running_web_server(large) as (server, http):
+async def test_a_download_that_is_broken_off_closes_its_file(large_media):
+    async with running_web_server(large_media) as (server, http):
         for _ in range(20):
-            async with line(server) as client:
-                client.say("GET /media/large HTTP/1.1", HOST)
+            async with connect(server) as client:
+                client.send_lines("GET /media/large HTTP/1.1", HOST)
                 await client.reader.readuntil(b"\r\n\r\n")
-        await drained(server)
-        assert not [file for file in psutil.Process().open_files() if file.path.startswith(str(large.folder))]
+        await wait_until_idle(server)
+        assert not [
+            file for file in psutil.Process().open_files() if file.path.startswith(str(large_media.folder))
+        ]
         assert (await http.get("/media/a1")).status_code == 200
 
 
-async def drained(server):
-    """Until nothing is under way."""
+async def wait_until_idle(server):
+    """Waits until the server handles no request."""
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         while service(server)._state.tasks:
             await asyncio.wait(service(server)._state.tasks)
 
 
-async def test_a_head_that_drips_is_not_waited_for(library, monkeypatch):
+async def test_a_slow_head_ends_the_connection(library, monkeypatch):
     monkeypatch.setattr(http_limits, "HEAD_TIMEOUT_SECONDS", 0.2)
-    async with running_web_server(library) as (server, _), line(server) as client:
-        over = asyncio.create_task(client.over())
+    async with running_web_server(library) as (server, _), connect(server) as client:
+        at_end = asyncio.create_task(client.read_to_end())
         client.writer.write(b"GET /")
-        while not over.done():
+        while not at_end.done():
             client.writer.write(b"a")
-            await asyncio.wait({over}, timeout=0.02)
-        assert over.result() == b""
+            await asyncio.wait({at_end}, timeout=0.02)
+        assert at_end.result() == b""
 
 
-@pytest.mark.parametrize("begun", [b"", b"GET /media/a1 HTTP/1.1\r\nhost: localhost\r\n\r\n"])
-async def test_a_connection_on_which_nobody_asks_ends(library, monkeypatch, begun):
+@pytest.mark.parametrize("first_lines", [b"", b"GET /media/a1 HTTP/1.1\r\nhost: localhost\r\n\r\n"])
+async def test_a_connection_on_which_nobody_asks_ends(library, monkeypatch, first_lines):
     monkeypatch.setattr(http_limits, "HEAD_TIMEOUT_SECONDS", 0.5)
-    async with running_web_server(library) as (server, _), line(server) as client:
-        client.writer.write(begun)
-        answer = await client.over()
-        assert answer.endswith(PNG) if begun else not answer
+    async with running_web_server(library) as (server, _), connect(server) as client:
+        client.writer.write(first_lines)
+        answer = await client.read_to_end()
+        assert answer.endswith(PNG) if first_lines else not answer
 
 
 async def test_a_body_without_end_after_its_answer_ends_the_connection(library, monkeypatch):
     monkeypatch.setattr(http_limits, "HEAD_TIMEOUT_SECONDS", 0.3)
-    async with running_web_server(library) as (server, _), line(server) as client:
-        client.say("POST /nothing HTTP/1.1", HOST, f"content-length: {10**15}")
+    async with running_web_server(library) as (server, _), connect(server) as client:
+        client.send_lines("POST /nothing HTTP/1.1", HOST, f"content-length: {10**15}")
         assert await client.status() == 413
         piece, size = bytes(65536), 0
         before = psutil.Process().memory_info().rss
@@ -364,23 +370,23 @@ async def test_a_body_without_end_after_its_answer_ends_the_connection(library, 
     assert psutil.Process().memory_info().rss - before < 100_000_000
 
 
-async def test_a_client_that_takes_nothing_is_cut_off(large, monkeypatch):
+async def test_a_client_that_stops_reading_is_cut_off(large_media, monkeypatch):
     monkeypatch.setattr(http_limits, "WRITE_STALL_SECONDS", 0.3)
-    async with running_web_server(large) as (server, _), line(server) as client:
+    async with running_web_server(large_media) as (server, _), connect(server) as client:
         client.reader._transport.pause_reading()  # type: ignore[attr-defined]
-        client.say("GET /media/large HTTP/1.1", HOST)
-        await _until_one_is_busy(server)
-        await drained(server)
+        client.send_lines("GET /media/large HTTP/1.1", HOST)
+        await wait_until_busy(server)
+        await wait_until_idle(server)
     assert open_connections(server) == []
 
 
-async def _until_one_is_busy(server):
+async def wait_until_busy(server):
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         while not service(server)._state.tasks:  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(0)
 
 
-async def test_a_slow_client_that_takes_a_little_all_the_time_gets_everything(library, monkeypatch):
+async def test_a_slow_client_that_keeps_reading_gets_everything(library, monkeypatch):
     monkeypatch.setattr(http_limits, "WRITE_STALL_SECONDS", 0.5)
     monkeypatch.setattr(http_limits, "HEAD_TIMEOUT_SECONDS", 0.5)
     size = 3_000_000
@@ -393,64 +399,66 @@ async def test_a_slow_client_that_takes_a_little_all_the_time_gets_everything(li
             loop = asyncio.get_running_loop()
             await loop.sock_connect(plain, ("127.0.0.1", server.port))
             await loop.sock_sendall(plain, b"GET /media/slow HTTP/1.1\r\nhost: localhost\r\n\r\n")
-            came = b""
+            received = b""
             async with asyncio.timeout(MAX_WAIT_SECONDS):
                 while piece := await loop.sock_recv(plain, 60_000):
-                    came += piece
+                    received += piece
                     await asyncio.sleep(0.02)  # the client's slowness, which is what is tested
-    assert len(came.partition(b"\r\n\r\n")[2]) == size
+    assert len(received.partition(b"\r\n\r\n")[2]) == size
 
 
-async def test_who_comes_when_all_places_are_taken_by_idle_ones_is_served(library):
-    async with running_web_server(library) as (server, http), contextlib.AsyncExitStack() as stack:
-        lines = [await stack.enter_async_context(line(server)) for _ in range(3 * MAX_CONNECTIONS)]
+async def test_a_new_client_replaces_an_idle_connection(library):
+    async with running_web_server(library) as (server, http), contextlib.AsyncExitStack() as connections:
+        lines = [await connections.enter_async_context(connect(server)) for _ in range(3 * MAX_CONNECTIONS)]
         for client in lines[:MAX_CONNECTIONS]:
-            assert await client.over() == b""
+            assert await client.read_to_end() == b""
         assert (await http.get("/media/a1")).status_code == 200
         assert len(open_connections(server)) <= MAX_CONNECTIONS_PER_ADDRESS
 
 
-async def crowd(server: WebServer, stack: contextlib.AsyncExitStack, library: FakeMediaLibrary) -> Line:
-    """Takes all places, from several addresses; returns one of the connections."""
+async def take_all_places(
+    server: WebServer, connections: contextlib.AsyncExitStack, library: FakeMediaLibrary
+) -> RawConnection:
+    """Uses all connections that the server allows, from several addresses; returns the last one."""
     library.put_row("p1", MediaState.PENDING)
     for number in range(MAX_CONNECTIONS):
-        client = await stack.enter_async_context(line(server, f"127.0.0.{1 + number % 4}"))
-        client.say("GET /media/p1 HTTP/1.1", HOST)
+        client = await connections.enter_async_context(connect(server, f"127.0.0.{1 + number % 4}"))
+        client.send_lines("GET /media/p1 HTTP/1.1", HOST)
     await library.wait_until_waiting(MAX_CONNECTIONS)
     return client
 
 
-async def test_who_comes_when_everybody_is_busy_is_told_so(library):
-    async with running_web_server(library) as (server, _), contextlib.AsyncExitStack() as stack:
-        client = await crowd(server, stack, library)
-        async with line(server, "127.0.0.9") as late:
-            late.say("GET /media/a1 HTTP/1.1", HOST)
-            assert (await late.over()).startswith(b"HTTP/1.1 503 ")
+async def test_a_new_client_is_refused_when_all_connections_are_busy(library):
+    async with running_web_server(library) as (server, _), contextlib.AsyncExitStack() as connections:
+        client = await take_all_places(server, connections, library)
+        async with connect(server, "127.0.0.9") as new_client:
+            new_client.send_lines("GET /media/a1 HTTP/1.1", HOST)
+            assert (await new_client.read_to_end()).startswith(b"HTTP/1.1 503 ")
         library.put("p1", PNG)
         assert await client.status() == 200
 
 
 @pytest.mark.parametrize("path", ["/livez", "/healthz"])
-async def test_who_asks_for_the_health_is_answered_when_everybody_is_busy(library, path):
-    async with running_web_server(library) as (server, _), contextlib.AsyncExitStack() as stack:
-        await crowd(server, stack, library)
+async def test_a_health_request_is_answered_when_all_connections_are_busy(library, path):
+    async with running_web_server(library) as (server, _), contextlib.AsyncExitStack() as connections:
+        await take_all_places(server, connections, library)
         for _ in range(3 * RESERVED_CONNECTIONS):  # those who ask for nothing make room
-            await stack.enter_async_context(line(server, "127.0.0.9"))
-        async with line(server, "127.0.0.9") as late:
-            late.say(f"GET {path} HTTP/1.1", HOST)
-            assert await late.status() == (200 if path == "/livez" else 503)
+            await connections.enter_async_context(connect(server, "127.0.0.9"))
+        async with connect(server, "127.0.0.9") as new_client:
+            new_client.send_lines(f"GET {path} HTTP/1.1", HOST)
+            assert await new_client.status() == (200 if path == "/livez" else 503)
         assert len(open_connections(server)) <= MAX_CONNECTIONS + RESERVED_CONNECTIONS
 
 
-async def test_one_address_does_not_take_the_places_of_others(library):
+async def test_one_address_cannot_use_all_connections(library):
     library.put_row("p1", MediaState.PENDING)
-    async with running_web_server(library) as (server, _), contextlib.AsyncExitStack() as stack:
+    async with running_web_server(library) as (server, _), contextlib.AsyncExitStack() as connections:
         for _ in range(2 * MAX_CONNECTIONS):
-            client = await stack.enter_async_context(line(server, "127.0.0.2"))
-            client.say("GET /media/p1 HTTP/1.1", HOST)
+            client = await connections.enter_async_context(connect(server, "127.0.0.2"))
+            client.send_lines("GET /media/p1 HTTP/1.1", HOST)
         await library.wait_until_waiting(MAX_CONNECTIONS_PER_ADDRESS)
-        async with line(server, "127.0.0.3") as other:
-            other.say("GET /media/a1 HTTP/1.1", HOST)
+        async with connect(server, "127.0.0.3") as other:
+            other.send_lines("GET /media/a1 HTTP/1.1", HOST)
             assert await other.status() == 200
 
 
@@ -458,72 +466,72 @@ async def test_slow_logins_of_one_address_block_neither_another_one_nor_the_heal
     slow = ("POST /login HTTP/1.1", HOST, "content-length: 1000", FORM)
     async with (
         running_web_server(library, password=PASSWORD) as (server, _),
-        contextlib.AsyncExitStack() as stack,
+        contextlib.AsyncExitStack() as connections,
     ):
         for number in range(MAX_CONNECTIONS):
-            client = await stack.enter_async_context(line(server, "127.0.0.2"))
-            client.say(*slow)
+            client = await connections.enter_async_context(connect(server, "127.0.0.2"))
+            client.send_lines(*slow)
             client.writer.write(b"password=")
             if number >= MAX_OPEN_FORMS:
                 assert await client.status() == 429
-        async with line(server, "127.0.0.2") as health:
-            health.say("GET /livez HTTP/1.1", HOST)
+        async with connect(server, "127.0.0.2") as health:
+            health.send_lines("GET /livez HTTP/1.1", HOST)
             assert await health.status() == 200
-        async with line(server, "127.0.0.3") as owner:
+        async with connect(server, "127.0.0.3") as other_client:
             body = f"password={PASSWORD}"
-            owner.say("POST /login HTTP/1.1", HOST, f"content-length: {len(body)}", FORM)
-            owner.writer.write(body.encode())
-            assert await owner.status() == 303
+            other_client.send_lines("POST /login HTTP/1.1", HOST, f"content-length: {len(body)}", FORM)
+            other_client.writer.write(body.encode())
+            assert await other_client.status() == 303
 
 
-async def test_the_form_of_who_must_wait_is_not_read(library):
+async def test_a_login_form_of_a_blocked_address_is_not_read(library):
     async with running_web_server(library, password=PASSWORD) as (server, _):
         for _ in range(FREE_ATTEMPTS):
-            async with line(server) as guess:
-                guess.say("POST /login HTTP/1.1", HOST, "content-length: 10", FORM)
-                guess.writer.write(b"password=x")
-                await guess.status()
-        async with line(server) as client:
-            client.say("POST /login HTTP/1.1", HOST, "content-length: 1000", FORM)
+            async with connect(server) as password:
+                password.send_lines("POST /login HTTP/1.1", HOST, "content-length: 10", FORM)
+                password.writer.write(b"password=x")
+                await password.status()
+        async with connect(server) as client:
+            client.send_lines("POST /login HTTP/1.1", HOST, "content-length: 1000", FORM)
             assert await client.status() == 429  # and nothing of the form was sent
 
 
-async def test_a_large_file_is_never_whole_in_memory(large):
-    async with running_web_server(large) as (_, http):
-        before, most, size = psutil.Process().memory_info().rss, 0, 0
+async def test_a_large_file_is_never_whole_in_memory(large_media):
+    async with running_web_server(large_media) as (_, http):
+        before, peak, size = psutil.Process().memory_info().rss, 0, 0
         async with http.stream("GET", "/media/large") as answer:
             async for piece in answer.aiter_raw():
                 size += len(piece)
-                most = max(most, psutil.Process().memory_info().rss)
+                peak = max(peak, psutil.Process().memory_info().rss)
     assert size == LARGE
-    assert most - before < 20_000_000
+    assert peak - before < 20_000_000
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost"])
-async def test_a_port_that_is_taken_is_said_with_its_cure(library, address):
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as taken:
-        taken.bind((address, 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+async def test_a_port_in_use_is_reported_with_its_cure(library, address):
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as listening:
+        listening.bind((address, 0))
+        listening.listen()
+        port = listening.getsockname()[1]
         with pytest.raises(CannotListen, match=f"port {port} on {address} is in use: choose another"):
             async with WebServer(options(host=address, port=port), [library]):
                 pass
 
 
-async def test_an_address_that_is_not_ours_is_said(library):
+async def test_a_foreign_address_to_listen_on_is_reported(library):
     with pytest.raises(CannotListen, match="cannot be had"):
         async with WebServer(options(host="192.0.2.1"), [library]):
             pass
 
 
-async def test_on_ipv6_it_says_where_it_is(library):
+async def test_on_ipv6_the_server_reports_its_url(library):
     async with WebServer(options(host="::1"), [library]) as server:
         assert server.url == f"http://[::1]:{server.port}"
 
 
-async def test_the_stop_lets_a_download_come_to_its_end_and_takes_no_more(large, monkeypatch):
+async def test_a_stop_lets_a_download_finish_and_accepts_no_new_connection(large_media, monkeypatch):
     monkeypatch.setattr(service_module, "STOP_GRACE_SECONDS", MAX_WAIT_SECONDS)
-    async with running_web_server(large) as (server, http):
+    async with running_web_server(large_media) as (server, http):
         async with http.stream("GET", "/media/large") as answer:
             stopping = asyncio.create_task(server.stop())
             size = 0
@@ -535,39 +543,45 @@ async def test_the_stop_lets_a_download_come_to_its_end_and_takes_no_more(large,
             await asyncio.open_connection("127.0.0.1", server.port)
 
 
-async def test_the_stop_cuts_off_who_takes_too_long(large, monkeypatch):
+async def test_a_stop_cuts_off_a_download_that_takes_too_long(large_media, monkeypatch):
     monkeypatch.setattr(service_module, "STOP_GRACE_SECONDS", 0.2)
-    async with running_web_server(large) as (server, _), line(server) as client:
+    async with running_web_server(large_media) as (server, _), connect(server) as client:
         client.reader._transport.pause_reading()  # type: ignore[attr-defined]
-        client.say("GET /media/large HTTP/1.1", HOST)
-        await _until_one_is_busy(server)
+        client.send_lines("GET /media/large HTTP/1.1", HOST)
+        await wait_until_busy(server)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             await server.stop()
         assert service(server)._state.tasks == set()
         assert open_connections(server) == []
 
 
-async def test_at_the_stop_who_waits_is_told_to_come_again(library):
+async def test_a_waiting_client_is_told_to_retry_at_a_stop(library):
     library.put_row("p1", MediaState.PENDING)
-    async with running_web_server(library) as (server, _), line(server) as waiting, line(server) as idle:
-        waiting.say("GET /media/p1 HTTP/1.1", HOST)
+    async with (
+        running_web_server(library) as (server, _),
+        connect(server) as waiting,
+        connect(server) as idle_connection,
+    ):
+        waiting.send_lines("GET /media/p1 HTTP/1.1", HOST)
         await library.wait_until_waiting(1)
         await server.stop()
         assert await waiting.status() == 503
-        assert await waiting.over() == b""
-        assert await idle.over() == b""
+        assert await waiting.read_to_end() == b""
+        assert await idle_connection.read_to_end() == b""
 
 
-async def test_an_end_without_a_stop_leaves_nothing_behind(large):
-    async with running_web_server(large) as (server, _), line(server) as client:
-        client.say("GET /media/large HTTP/1.1", HOST)
+async def test_an_abort_leaves_no_file_open(large_media):
+    async with running_web_server(large_media) as (server, _), connect(server) as client:
+        client.send_lines("GET /media/large HTTP/1.1", HOST)
         await client.reader.readuntil(b"\r\n\r\n")
-    assert not [file for file in psutil.Process().open_files() if file.path.startswith(str(large.folder))]
+    assert not [
+        file for file in psutil.Process().open_files() if file.path.startswith(str(large_media.folder))
+    ]
 
 
-async def test_nothing_of_it_is_loaded_before_somebody_connects(large):
-    """Most bridges are never looked at, and it takes 5 MB."""
-    async with WebServer(options(), [large]) as server:
+async def test_the_web_framework_is_not_imported_before_somebody_connects(large_media):
+    """Most pages are never opened, and the libraries take 5 MB."""
+    async with WebServer(options(), [large_media]) as server:
         assert server._service is None
         async with asyncio.TaskGroup() as tasks:
             answers = [tasks.create_task(_livez(server)) for _ in range(20)]
@@ -578,19 +592,19 @@ async def test_nothing_of_it_is_loaded_before_somebody_connects(large):
 async def _livez(server: WebServer) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
-    line = await reader.readline()
+    connect = await reader.readline()
     writer.close()
-    return line.rstrip()
+    return connect.rstrip()
 
 
-async def test_a_server_that_nobody_has_connected_to_stops(large):
-    async with WebServer(options(), [large]) as server:
+async def test_a_server_that_nobody_has_connected_to_stops(large_media):
+    async with WebServer(options(), [large_media]) as server:
         await server.stop()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", server.port)
 
 
-async def test_a_server_that_is_just_being_loaded_stops(large, monkeypatch):
+async def test_a_server_that_is_just_being_loaded_stops(large_media, monkeypatch):
     loading = asyncio.Event()
 
     async def load(_function: object, _name: str) -> None:
@@ -598,7 +612,7 @@ async def test_a_server_that_is_just_being_loaded_stops(large, monkeypatch):
         await asyncio.Event().wait()
 
     monkeypatch.setattr(asyncio, "to_thread", load)
-    async with WebServer(options(), [large]) as server:
+    async with WebServer(options(), [large_media]) as server:
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         await loading.wait()
         await server.stop()

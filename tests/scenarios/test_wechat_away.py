@@ -1,4 +1,4 @@
-"""WeChat that is away for a while, stutters or sticks: nothing is lost, nothing comes twice."""
+"""WeChat is away for a while, or repeats answers: nothing is lost, and nothing comes twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.deadlines import allowed
 pytestmark = pytest.mark.usefixtures("with_mosquitto")
 
 
-async def test_wechat_gone_and_back(tmp_path: Path):
+async def test_no_message_is_lost_while_wechat_is_away(tmp_path: Path):
     async with home_with_message(tmp_path, "gone") as home:
         since = home.subscriber.count
         await home.stop_wechat()
@@ -35,7 +35,7 @@ async def test_wechat_gone_and_back(tmp_path: Path):
         await assert_received_once_in_order(home, "said after")
 
 
-SHORT: list[dict[str, Any]] = [
+BRIEF_FAULTS: list[dict[str, Any]] = [
     {"endpoint": "synccheck", "kind": "status", "value": 503},
     {"endpoint": "synccheck", "kind": "bad_status_line"},
     {"endpoint": "webwxsync", "kind": "drop_answer"},
@@ -45,22 +45,22 @@ SHORT: list[dict[str, Any]] = [
 ]
 
 
-async def test_one_lost_answer_is_no_news_and_brings_nothing_twice(tmp_path: Path):
+async def test_one_lost_answer_changes_no_state_and_repeats_no_message(tmp_path: Path):
     async with home_with_message(tmp_path, "short") as home:
         since = home.subscriber.count
         texts = []
-        for number, fault in enumerate(SHORT):
+        for number, fault in enumerate(BRIEF_FAULTS):
             await home.control.post("fault", **fault)
             texts.append(f"fault {number}")
             await home.control.say("wife", texts[-1])
             await home.body("wx/in/wife", text=texts[-1])
             await home.control.wait("polling")
         await assert_received_once_in_order(home, *texts)
-        assert [one for one in home.subscriber.received[since:] if one.topic == STATE] == []
+        assert [message for message in home.subscriber.received[since:] if message.topic == STATE] == []
 
 
 @pytest.mark.parametrize("setting", [{"check_key": False}, {"continue_flag": True, "sync_batch": 7}])
-async def test_the_keys_are_followed_as_they_come(tmp_path: Path, setting: dict[str, Any]):
+async def test_renewed_keys_are_used(tmp_path: Path, setting: dict[str, Any]):
     async with home_with_message(tmp_path, "keys") as home:
         await home.control.post("settings", sync_skey=True, rotate_tickets=True, **setting)
         await home.control.say("wife", "many {n}", count=100)
@@ -71,7 +71,7 @@ async def test_the_keys_are_followed_as_they_come(tmp_path: Path, setting: dict[
         await home.body("wx/in/wife", text="with the newest keys")
 
 
-async def test_a_selector_that_sticks_is_no_busy_loop_and_no_reason_to_log_out(tmp_path: Path):
+async def test_a_stuck_selector_causes_no_busy_loop_and_no_logout(tmp_path: Path):
     async with home_with_message(tmp_path, "stuck") as home:
         await home.control.post("fault", endpoint="synccheck", kind="selector", value=2, times=5)
         await home.control.post("fault", endpoint="webwxsync", kind="stuck", times=5)

@@ -1,4 +1,4 @@
-"""WeChat that fails in every way while the bridge runs: said in time, mended by itself, nothing lost or twice."""
+"""WeChat fails in every way while the bridge runs: it is reported in time, recovers by itself, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.scenarios.outage_helpers import (
 from tests.support.deadlines import allowed
 
 
-async def falls_silent(folder: Path, name: str, **fault: Any) -> None:
-    """A fault that stays until it is mended."""
+async def check_fault(folder: Path, name: str, **fault: Any) -> None:
+    """Checks a fault that lasts until it is cleared: it is reported, and no message is lost or comes twice."""
     async with home_with_message(folder, name) as home:
-        since, began = home.subscriber.count, time.monotonic()
+        since, started_at = home.subscriber.count, time.monotonic()
         await home.control.post("fault", **{"times": 0, **fault})
         await home.control.say("wife", "said meanwhile")
         state = await home.in_thread(
@@ -29,7 +29,7 @@ async def falls_silent(folder: Path, name: str, **fault: Any) -> None:
             state="interrupted",
             timeout=allowed(MAX_SECONDS_UNTIL_REPORTED + 5),
         )
-        assert time.monotonic() - began < allowed(MAX_SECONDS_UNTIL_REPORTED + 5)
+        assert time.monotonic() - started_at < allowed(MAX_SECONDS_UNTIL_REPORTED + 5)
         assert state["needs"] == "nothing"
         assert state["reason"]
         assert "<" not in state["reason"]
@@ -55,8 +55,8 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_whatever_goes_wrong_is_said_mended_and_loses_nothing(with_mosquitto: None, tmp_path: Path):
-    """All at the same time, each in a home of its own: the hung poll alone takes its 35 s."""
+async def test_each_fault_is_reported_recovers_and_loses_nothing(with_mosquitto: None, tmp_path: Path):
+    """All faults are checked at the same time, each in its own home: the hung poll alone takes its 35 s."""
     async with asyncio.TaskGroup() as homes:
         for name, fault in FAULTS.items():
-            homes.create_task(falls_silent(tmp_path, name.replace(" ", "_"), **fault))
+            homes.create_task(check_fault(tmp_path, name.replace(" ", "_"), **fault))

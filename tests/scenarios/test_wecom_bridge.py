@@ -15,8 +15,8 @@ from wx2mqtt.simulator.wecom.simulated_wecom import HOME_BOT_ID
 
 @pytest.fixture
 async def home(tmp_path: Path) -> AsyncIterator[WeComHome]:
-    async with at_wecom_home(tmp_path) as at_home:
-        yield at_home
+    async with at_wecom_home(tmp_path) as wecom_home:
+        yield wecom_home
 
 
 async def test_a_configured_bot_writes_and_answers(home: WeComHome):
@@ -59,8 +59,8 @@ async def test_files_go_both_ways(home: WeComHome):
     data = bytes(range(256)) * 5_000
     message_id = await home.bot.write("账单.bin", kind="file", bytes_of=700_001)
     event = await home.body("wx/event/media", message_id=message_id)
-    truth = home.simulator.wechat.wecom.files.plain[message_id]
-    assert (event["state"], event["size"], event["sha256"]) == ("ready", 700_001, truth.sha256)
+    sent_file = home.simulator.wechat.wecom.files.plain[message_id]
+    assert (event["state"], event["size"], event["sha256"]) == ("ready", 700_001, sent_file.sha256)
     assert event["name"] == "账单.bin"
     content = base64.b64encode(data).decode()
     result = await home.send_command("me", {"id": "f1", "kind": "file", "data": content, "name": "back.bin"})

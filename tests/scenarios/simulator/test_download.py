@@ -18,8 +18,8 @@ from wx2mqtt.simulator.server import Simulator
 VIDEO = {"range": "bytes=0-"}
 
 
-async def came(client: WebClient, kind: str, **values: Any) -> dict[str, Any]:
-    """Somebody says something of that kind; the message that came."""
+async def receive_message(client: WebClient, kind: str, **values: Any) -> dict[str, Any]:
+    """Lets somebody send a message of this kind; returns it as the client receives it."""
     await client.control("say", kind=kind, **values)
     message: dict[str, Any] = (await client.all_new())[-1]
     return message
@@ -30,43 +30,43 @@ def ret(answer: httpx.Response) -> int:
     return value
 
 
-async def test_a_picture_is_had_whole_and_small(online: WebClient):
-    message = await came(online, "image")
-    whole = await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"]})
-    small = await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"], "type": "slave"})
+async def test_a_picture_can_be_downloaded_whole_and_as_a_thumbnail(online_client: WebClient):
+    message = await receive_message(online_client, "image")
+    whole = await online_client.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"]})
+    small = await online_client.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"], "type": "slave"})
     assert (whole.status_code, whole.headers["content-type"]) == (200, "image/jpeg")
     assert whole.content.startswith(sample_of_kind("image"))
     assert small.content.startswith(sample("thumb.jpg"))
     assert int(whole.headers["content-length"]) == len(whole.content)
     assert f"length=&quot;{len(whole.content)}&quot;" in message["Content"]
-    assert whole.content == (await online.http.get(f"/sim/media/{message['MsgId']}")).content
-    assert small.content == (await online.http.get(f"/sim/media/{message['MsgId']}?thumbnail")).content
-    assert await online.violations() == []
+    assert whole.content == (await online_client.http.get(f"/sim/media/{message['MsgId']}")).content
+    assert small.content == (await online_client.http.get(f"/sim/media/{message['MsgId']}?thumbnail")).content
+    assert await online_client.violations() == []
 
 
-async def test_a_sticker_is_big_and_a_voice_is_an_mp3(online: WebClient):
-    sticker = await came(online, "sticker")
-    answer = await online.fetch("webwxgetmsgimg", {"MsgID": sticker["MsgId"], "type": "big"})
+async def test_a_sticker_is_downloaded_whole_and_a_voice_message_as_mp3(online_client: WebClient):
+    sticker = await receive_message(online_client, "sticker")
+    answer = await online_client.fetch("webwxgetmsgimg", {"MsgID": sticker["MsgId"], "type": "big"})
     assert answer.content.startswith(b"GIF89a")
-    voice = await came(online, "voice")
-    answer = await online.fetch("webwxgetvoice", {"msgid": voice["MsgId"]})
+    voice = await receive_message(online_client, "voice")
+    answer = await online_client.fetch("webwxgetvoice", {"msgid": voice["MsgId"]})
     assert (answer.headers["content-type"], answer.content[:2]) == ("audio/mp3", b"\xff\xf3")
-    answer = await online.fetch("webwxgetvoice", {"msgid": voice["MsgId"]}, **VIDEO)
+    answer = await online_client.fetch("webwxgetvoice", {"msgid": voice["MsgId"]}, **VIDEO)
     assert answer.status_code == 206
-    assert await online.violations() == []
+    assert await online_client.violations() == []
 
 
 @pytest.mark.parametrize("kind", ["video", "iphone_video", "micro_video"])
-async def test_a_video_needs_a_range(online: WebClient, kind: str):
-    message = await came(online, kind)
+async def test_a_video_needs_a_range(online_client: WebClient, kind: str):
+    message = await receive_message(online_client, kind)
     query = {"msgid": message["MsgId"]}
-    assert (await online.fetch("webwxgetvideo", query)).content == b""
-    assert await online.violations() == ["webwxgetvideo: a video without a Range header"]
-    whole = await online.fetch("webwxgetvideo", query, **VIDEO)
+    assert (await online_client.fetch("webwxgetvideo", query)).content == b""
+    assert await online_client.violations() == ["webwxgetvideo: a video without a Range header"]
+    whole = await online_client.fetch("webwxgetvideo", query, **VIDEO)
     size = len(whole.content)
     assert (whole.status_code, whole.headers["content-range"]) == (206, f"bytes 0-{size - 1}/{size}")
     assert whole.content.startswith(sample_of_kind("video"))
-    small = await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"], "type": "slave"})
+    small = await online_client.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"], "type": "slave"})
     assert small.content.startswith(b"\xff\xd8\xff")
 
 
@@ -84,17 +84,19 @@ async def test_a_video_needs_a_range(online: WebClient, kind: str):
         ("octets", 206, slice(0, None)),
     ],
 )
-async def test_ranges_are_what_they_say(online: WebClient, wanted: str, status: int, places: slice):
-    message = await came(online, "video", bytes_of=100_000)
-    whole = (await online.fetch("webwxgetvideo", {"msgid": message["MsgId"]}, **VIDEO)).content
-    part = await online.fetch("webwxgetvideo", {"msgid": message["MsgId"]}, range=wanted)
+async def test_a_range_request_gets_exactly_those_bytes(
+    online_client: WebClient, wanted: str, status: int, places: slice
+):
+    message = await receive_message(online_client, "video", bytes_of=100_000)
+    whole = (await online_client.fetch("webwxgetvideo", {"msgid": message["MsgId"]}, **VIDEO)).content
+    part = await online_client.fetch("webwxgetvideo", {"msgid": message["MsgId"]}, range=wanted)
     assert (part.status_code, part.content) == (status, whole[places])
 
 
-async def test_a_file_comes_from_the_file_host_with_its_name(online: WebClient):
+async def test_a_file_comes_from_the_file_host_with_its_name(online_client: WebClient):
     data = "Inhalt ☀".encode()
-    message = await came(
-        online,
+    message = await receive_message(
+        online_client,
         "file",
         text="报告 & mehr.txt",
         data=base64.b64encode(data).decode(),
@@ -102,15 +104,15 @@ async def test_a_file_comes_from_the_file_host_with_its_name(online: WebClient):
     )
     assert (message["FileName"], message["FileSize"]) == ("报告 &amp; mehr.txt", str(len(data)))
     assert "&lt;fileext&gt;txt&lt;/fileext&gt;" in message["Content"]
-    answer = await online.fetch_file(message)
+    answer = await online_client.fetch_file(message)
     assert answer.content == data
     assert 'filename="报告 & mehr.txt"' in answer.headers["content-disposition"]
-    cookies = "; ".join(f"{name}={value}" for name, value in online.http.cookies.items())
+    cookies = "; ".join(f"{name}={value}" for name, value in online_client.http.cookies.items())
     for host, expected in (("file.wx2.qq.com", data), ("wx2.qq.com", None)):
-        online.http.headers.update({"host": host, "cookie": cookies})
-        answer = await online.fetch_file(message)
+        online_client.http.headers.update({"host": host, "cookie": cookies})
+        answer = await online_client.fetch_file(message)
         assert (answer.content == expected) is (expected is not None), host
-    assert len(await online.violations()) == 1
+    assert len(await online_client.violations()) == 1
 
 
 @pytest.mark.parametrize(
@@ -133,36 +135,36 @@ async def test_a_file_comes_from_the_file_host_with_its_name(online: WebClient):
         ({"webwx_data_ticket": None}, -14, "webwx_data_ticket is missing, wrong or too old"),
     ],
 )
-async def test_all_parameters_of_a_file_are_checked(online: WebClient, query, wanted, what: str):
-    message = await came(online, "file")
-    answer = await online.fetch_file(message, **query)
+async def test_all_parameters_of_a_file_are_checked(online_client: WebClient, query, wanted, what: str):
+    message = await receive_message(online_client, "file")
+    answer = await online_client.fetch_file(message, **query)
     assert answer.content.startswith(b"%PDF") if wanted is None else ret(answer) == wanted, answer.content
-    assert await online.violations() == [f"webwxgetmedia: {what}"]
+    assert await online_client.violations() == [f"webwxgetmedia: {what}"]
 
 
-async def test_a_file_of_an_earlier_login_is_not_to_be_had_and_no_violation(online: WebClient):
-    message = await came(online, "file")
-    await online.log_in()
-    assert ret(await online.fetch_file(message)) == 1
-    assert await online.violations() == []
+async def test_a_file_of_an_earlier_login_is_not_found_and_asking_is_no_violation(online_client: WebClient):
+    message = await receive_message(online_client, "file")
+    await online_client.log_in()
+    assert ret(await online_client.fetch_file(message)) == 1
+    assert await online_client.violations() == []
 
 
-async def test_a_map_has_its_path_in_the_message(online: WebClient):
-    message = await came(online, "location")
+async def test_a_map_has_its_path_in_the_message(online_client: WebClient):
+    message = await receive_message(online_client, "location")
     path = message["Content"].partition(":<br/>")[2].replace("&amp;", "&")
-    answer = await online.http.get(path, headers={"referer": "x"})
+    answer = await online_client.http.get(path, headers={"referer": "x"})
     assert answer.content.startswith(b"\xff\xd8\xff")
-    assert await online.violations() == []
+    assert await online_client.violations() == []
 
 
-async def test_links_have_a_small_picture_and_texts_have_none(online: WebClient):
+async def test_links_have_a_small_picture_and_texts_have_none(online_client: WebClient):
     for kind in ("link", "mini_program", "music"):
-        message = await came(online, kind)
-        small = await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"], "type": "slave"})
+        message = await receive_message(online_client, kind)
+        small = await online_client.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"], "type": "slave"})
         assert small.content.startswith(b"\xff\xd8\xff")
-    message = await came(online, "text", text="a")
-    assert ret(await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"], "type": "slave"})) == 1
-    assert len(await online.violations()) == 1
+    message = await receive_message(online_client, "text", text="a")
+    assert ret(await online_client.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"], "type": "slave"})) == 1
+    assert len(await online_client.violations()) == 1
 
 
 @pytest.mark.parametrize(
@@ -189,199 +191,212 @@ async def test_links_have_a_small_picture_and_texts_have_none(online: WebClient)
         ("webwxgetpubliclinkimg", {}, "location", "pictype is not location"),
     ],
 )
-async def test_a_download_that_is_not_as_wechat_wants_it(online: WebClient, endpoint, query, kind, what):
-    message = await came(online, kind)
+async def test_a_malformed_download_request_is_refused_and_recorded(
+    online_client: WebClient, endpoint, query, kind, what
+):
+    message = await receive_message(online_client, kind)
     name = "MsgID" if endpoint == "webwxgetmsgimg" else "msgid"
-    answer = await online.fetch(endpoint, {name: message["MsgId"], **query})
+    answer = await online_client.fetch(endpoint, {name: message["MsgId"], **query})
     assert (answer.content[:1] == b"{") is not what.startswith("tolerated")
-    assert await online.violations() == [f"{endpoint}: {what}"]
+    assert await online_client.violations() == [f"{endpoint}: {what}"]
 
 
-async def test_what_public_clients_do_passes(sim: Simulator, online: WebClient):
-    message = await came(online, "voice")
-    answer = await online.http.get(
-        PREFIX + "webwxgetvoice", params={"MsgID": message["MsgId"], "skey": online.skey}
+async def test_downloads_as_public_clients_make_them_are_no_violation(
+    sim: Simulator, online_client: WebClient
+):
+    message = await receive_message(online_client, "voice")
+    answer = await online_client.http.get(
+        PREFIX + "webwxgetvoice", params={"MsgID": message["MsgId"], "skey": online_client.skey}
     )
     assert answer.content
-    assert [one.partition(": ")[2] for one in await online.violations()] == [
+    assert [violation.partition(": ")[2] for violation in await online_client.violations()] == [
         "tolerated, but: no Referer (itchat, wechat4u)",
         "tolerated, but: MsgID and msgid are not the same name (itchat, wechat4u)",
     ]
 
 
-async def test_a_dead_login_gets_nothing(online: WebClient):
-    message = await came(online, "image")
-    await online.control("logout", retcode=1101)
-    assert ret(await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"]})) == 1101
-    online.http.cookies.delete("wxsid")
-    assert ret(await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"]})) == 1102
+async def test_a_dead_login_gets_nothing(online_client: WebClient):
+    message = await receive_message(online_client, "image")
+    await online_client.control("logout", retcode=1101)
+    assert ret(await online_client.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"]})) == 1101
+    online_client.http.cookies.delete("wxsid")
+    assert ret(await online_client.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"]})) == 1102
 
 
 # what goes wrong
 
 
-async def test_the_first_answers_can_be_empty(online: WebClient):
-    await online.control("settings", empty_downloads=2)
-    message = await came(online, "image")
-    answers = [await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"]}) for _ in range(3)]
-    assert [(one.status_code, bool(one.content)) for one in answers] == [
+async def test_the_first_answers_can_be_empty(online_client: WebClient):
+    await online_client.control("settings", empty_downloads=2)
+    message = await receive_message(online_client, "image")
+    answers = [await online_client.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"]}) for _ in range(3)]
+    assert [(answer.status_code, bool(answer.content)) for answer in answers] == [
         (200, False),
         (200, False),
         (200, True),
     ]
     small = {"MsgID": message["MsgId"], "type": "slave"}
-    assert (await online.fetch("webwxgetmsgimg", small)).content == b"", "each thing has its own count"
-    other = await came(online, "image")
-    await online.control("media", msg_id=other["MsgId"], empty=0)
-    assert (await online.fetch("webwxgetmsgimg", {"MsgID": other["MsgId"]})).content
+    assert (await online_client.fetch("webwxgetmsgimg", small)).content == b"", "each thing has its own count"
+    other = await receive_message(online_client, "image")
+    await online_client.control("media", msg_id=other["MsgId"], empty=0)
+    assert (await online_client.fetch("webwxgetmsgimg", {"MsgID": other["MsgId"]})).content
 
 
-async def test_bytes_can_be_gone(online: WebClient):
-    message = await came(online, "file")
+async def test_bytes_can_be_missing_for_ever(online_client: WebClient):
+    message = await receive_message(online_client, "file")
     for gone, begins in (("json", b'{"BaseResponse"'), ("html", b"<!DOCTYPE"), ("empty", b""), ("", b"%PDF")):
-        await online.control("media", msg_id=message["MsgId"], gone=gone)
-        answer = await online.fetch_file(message)
+        await online_client.control("media", msg_id=message["MsgId"], gone=gone)
+        answer = await online_client.fetch_file(message)
         assert answer.status_code == 200
         assert answer.content.startswith(begins)
         assert bool(answer.content) is (gone != "empty")
-    await online.control("settings", gone_media="json")
-    assert ret(await online.fetch_file(message)) == 1
-    assert await online.violations() == []
+    await online_client.control("settings", gone_media="json")
+    assert ret(await online_client.fetch_file(message)) == 1
+    assert await online_client.violations() == []
 
 
-async def test_a_store_sticker_has_no_bytes_and_what_was_recalled_has_none_any_more(online: WebClient):
-    message = await came(online, "store_sticker")
-    answer = await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"], "type": "big"})
+async def test_a_sticker_of_the_shop_and_a_recalled_picture_have_no_bytes(online_client: WebClient):
+    message = await receive_message(online_client, "store_sticker")
+    answer = await online_client.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"], "type": "big"})
     assert (answer.status_code, answer.content) == (200, b"")
-    message = await came(online, "image")
-    await online.control("say", kind="recall", detail={"msg_id": message["MsgId"]})
-    assert (await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"]})).content == b""
-    assert await online.violations() == []
+    message = await receive_message(online_client, "image")
+    await online_client.control("say", kind="recall", detail={"msg_id": message["MsgId"]})
+    assert (await online_client.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"]})).content == b""
+    assert await online_client.violations() == []
 
 
-async def test_a_large_video_is_made_up_as_it_is_sent(online: WebClient):
+async def test_the_bytes_of_a_large_video_are_generated_while_they_are_sent(online_client: WebClient):
     size = 30 * 1024 * 1024 + 5
-    message = await came(online, "video", bytes_of=size)
-    digest, got = hashlib.sha256(), 0
-    request = online.http.stream(
+    message = await receive_message(online_client, "video", bytes_of=size)
+    digest, received = hashlib.sha256(), 0
+    request = online_client.http.stream(
         "GET",
         PREFIX + "webwxgetvideo",
-        params={"msgid": message["MsgId"], "skey": online.skey},
+        params={"msgid": message["MsgId"], "skey": online_client.skey},
         headers={**VIDEO, "referer": "x"},
     )
     async with request as answer:
         async for piece in answer.aiter_bytes():
             digest.update(piece)
-            got += len(piece)
-    assert got == size
-    kept = await online.http.get(f"/sim/media/{message['MsgId']}")
-    assert hashlib.sha256(kept.content).digest() == digest.digest()
+            received += len(piece)
+    assert received == size
+    media_answer = await online_client.http.get(f"/sim/media/{message['MsgId']}")
+    assert hashlib.sha256(media_answer.content).digest() == digest.digest()
 
 
-async def test_a_body_can_break_off_stall_drip_and_have_no_length(online: WebClient):
-    message = await came(online, "video", bytes_of=200_000)
+async def test_a_body_can_break_off_stall_come_slowly_and_have_no_length(online_client: WebClient):
+    message = await receive_message(online_client, "video", bytes_of=200_000)
     query = {"msgid": message["MsgId"]}
-    whole = (await online.fetch("webwxgetvideo", query, **VIDEO)).content
+    whole = (await online_client.fetch("webwxgetvideo", query, **VIDEO)).content
 
-    await online.control("fault", endpoint="webwxgetvideo", kind="truncate", value=150_000)
+    await online_client.control("fault", endpoint="webwxgetvideo", kind="truncate", value=150_000)
     with pytest.raises(httpx.RemoteProtocolError):
-        await online.fetch("webwxgetvideo", query, **VIDEO)
+        await online_client.fetch("webwxgetvideo", query, **VIDEO)
 
-    await online.control("fault", endpoint="webwxgetvideo", kind="stall", value=150_000)
+    await online_client.control("fault", endpoint="webwxgetvideo", kind="stall", value=150_000)
     with pytest.raises(httpx.ReadTimeout):
-        await online.http.get(
+        await online_client.http.get(
             PREFIX + "webwxgetvideo",
-            params={"skey": online.skey, **query},
+            params={"skey": online_client.skey, **query},
             headers={**VIDEO, "referer": "x"},
             timeout=httpx.Timeout(MAX_WAIT_SECONDS, read=0.3),
         )
 
-    await online.control("fault", endpoint="webwxgetvideo", kind="drip", value=1_000_000)
+    await online_client.control("fault", endpoint="webwxgetvideo", kind="drip", value=1_000_000)
     began = asyncio.get_running_loop().time()
-    assert (await online.fetch("webwxgetvideo", query, **VIDEO)).content == whole
+    assert (await online_client.fetch("webwxgetvideo", query, **VIDEO)).content == whole
     assert asyncio.get_running_loop().time() - began > 0.09
 
-    await online.control("fault", endpoint="webwxgetvideo", kind="no_length")
-    answer = await online.fetch("webwxgetvideo", query, **VIDEO)
+    await online_client.control("fault", endpoint="webwxgetvideo", kind="no_length")
+    answer = await online_client.fetch("webwxgetvideo", query, **VIDEO)
     assert "content-length" not in answer.headers
     assert answer.content == whole
 
-    await online.control("fault", endpoint="webwxgetvideo", kind="status", value=502)
-    assert (await online.fetch("webwxgetvideo", query, **VIDEO)).status_code == 502
-    state = await online.seen("state")
+    await online_client.control("fault", endpoint="webwxgetvideo", kind="status", value=502)
+    assert (await online_client.fetch("webwxgetvideo", query, **VIDEO)).status_code == 502
+    state = await online_client.seen("state")
     assert state["downloads"] == {"now": 0, "most": 1}
-    assert await online.violations() == []
+    assert await online_client.violations() == []
 
 
-async def test_two_downloads_at_once_are_counted_and_may_be_mixed_up(online: WebClient):
-    await online.control("settings", mix_downloads=True)
-    first = await came(online, "image", bytes_of=40_000_000)
-    second = await came(online, "image", bytes_of=5000)
-    request = online.http.stream(
+async def test_two_downloads_at_once_are_counted_and_may_be_mixed_up(online_client: WebClient):
+    await online_client.control("settings", mix_downloads=True)
+    first = await receive_message(online_client, "image", bytes_of=40_000_000)
+    second = await receive_message(online_client, "image", bytes_of=5000)
+    request = online_client.http.stream(
         "GET",
         PREFIX + "webwxgetmsgimg",
-        params={"MsgID": first["MsgId"], "skey": online.skey},
+        params={"MsgID": first["MsgId"], "skey": online_client.skey},
         headers={"referer": "x"},
     )
     async with request:
-        mixed = (await online.fetch("webwxgetmsgimg", {"MsgID": second["MsgId"]})).content
-    whole = (await online.http.get(f"/sim/media/{first['MsgId']}")).content
+        mixed = (await online_client.fetch("webwxgetmsgimg", {"MsgID": second["MsgId"]})).content
+    whole = (await online_client.http.get(f"/sim/media/{first['MsgId']}")).content
     assert mixed == whole[:5000]
-    assert await online.violations() == ["webwxgetmsgimg: tolerated, but: another download is under way"]
+    assert await online_client.violations() == [
+        "webwxgetmsgimg: tolerated, but: another download is under way"
+    ]
 
 
-async def test_a_download_that_the_client_left_is_over_and_one_after_the_other_is_not_two(online: WebClient):
-    await online.control("settings", mix_downloads=True)
-    messages = [await came(online, "image", bytes_of=size) for size in (40_000_000, 1_000_000, 70_000, 10)]
+async def test_an_aborted_download_is_over_and_successive_ones_do_not_count_as_two_at_once(
+    online_client: WebClient,
+):
+    await online_client.control("settings", mix_downloads=True)
+    messages = [
+        await receive_message(online_client, "image", bytes_of=size)
+        for size in (40_000_000, 1_000_000, 70_000, 10)
+    ]
     with pytest.raises(httpx.ReadTimeout):
-        await online.control("fault", endpoint="webwxgetmsgimg", kind="drip", value=1000)
-        await online.http.get(
+        await online_client.control("fault", endpoint="webwxgetmsgimg", kind="drip", value=1000)
+        await online_client.http.get(
             PREFIX + "webwxgetmsgimg",
-            params={"MsgID": messages[0]["MsgId"], "skey": online.skey},
+            params={"MsgID": messages[0]["MsgId"], "skey": online_client.skey},
             headers={"referer": "x"},
             timeout=httpx.Timeout(MAX_WAIT_SECONDS, read=0.05),
         )
     for _ in range(5):
         for message in messages[1:]:
-            answer = await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"]}, connection="close")
-            kept = await online.http.get(f"/sim/media/{message['MsgId']}")
-            assert answer.content == kept.content
-    assert (await online.seen("state"))["downloads"] == {"now": 0, "most": 1}
-    assert await online.violations() == []
+            answer = await online_client.fetch(
+                "webwxgetmsgimg", {"MsgID": message["MsgId"]}, connection="close"
+            )
+            media_answer = await online_client.http.get(f"/sim/media/{message['MsgId']}")
+            assert answer.content == media_answer.content
+    assert (await online_client.seen("state"))["downloads"] == {"now": 0, "most": 1}
+    assert await online_client.violations() == []
 
 
 # people
 
 
-async def test_everybody_has_a_picture_that_changes_with_its_number(online: WebClient):
-    names = await online.seen("names")
-    everybody = (await online.batch(names["wife"], names["family"], names["mom"]))["ContactList"]
-    pictures = [await online.http.get(one["HeadImgUrl"]) for one in everybody]
-    assert all(one.content.startswith(b"\xff\xd8\xff") for one in pictures)
-    assert len({one.content for one in pictures}) == 3
-    await online.control("people", avatar={"id": "wife"})
-    [wife] = (await online.batch(names["wife"]))["ContactList"]
-    assert (await online.http.get(wife["HeadImgUrl"])).content != pictures[0].content
-    assert await online.violations() == []
+async def test_everybody_has_a_picture_that_changes_with_its_number(online_client: WebClient):
+    names = await online_client.seen("names")
+    contacts = (await online_client.batch(names["wife"], names["family"], names["mom"]))["ContactList"]
+    pictures = [await online_client.http.get(contact["HeadImgUrl"]) for contact in contacts]
+    assert all(answer.content.startswith(b"\xff\xd8\xff") for answer in pictures)
+    assert len({answer.content for answer in pictures}) == 3
+    await online_client.control("people", avatar={"id": "wife"})
+    [wife] = (await online_client.batch(names["wife"]))["ContactList"]
+    assert (await online_client.http.get(wife["HeadImgUrl"])).content != pictures[0].content
+    assert await online_client.violations() == []
 
 
-async def test_a_members_picture_is_asked_with_the_group(online: WebClient):
-    names = await online.seen("names")
-    [family] = (await online.batch(names["family"]))["ContactList"]
+async def test_a_members_picture_is_asked_with_the_group(online_client: WebClient):
+    names = await online_client.seen("names")
+    [family] = (await online_client.batch(names["family"]))["ContactList"]
     query = {"seq": "0", "username": names["aunt"], "chatroomid": family["EncryChatRoomId"]}
-    assert (await online.fetch("webwxgeticon", query)).content.startswith(b"\xff\xd8\xff")
-    assert await online.violations() == []
-    assert ret(await online.fetch("webwxgeticon", {**query, "chatroomid": "@x"})) == 1
-    assert ret(await online.fetch("webwxgeticon", {"username": "@x"})) == 1
-    assert ret(await online.fetch("webwxgetheadimg", {"username": names["wife"]})) == 1
-    assert len(await online.violations()) == 3
+    assert (await online_client.fetch("webwxgeticon", query)).content.startswith(b"\xff\xd8\xff")
+    assert await online_client.violations() == []
+    assert ret(await online_client.fetch("webwxgeticon", {**query, "chatroomid": "@x"})) == 1
+    assert ret(await online_client.fetch("webwxgeticon", {"username": "@x"})) == 1
+    assert ret(await online_client.fetch("webwxgetheadimg", {"username": names["wife"]})) == 1
+    assert len(await online_client.violations()) == 3
 
 
-async def test_what_itchat_asks_for_a_picture_passes(online: WebClient):
-    names = await online.seen("names")
-    answer = await online.fetch("webwxgeticon", {"userName": names["wife"], "type": "big"})
+async def test_what_itchat_asks_for_a_picture_passes(online_client: WebClient):
+    names = await online_client.seen("names")
+    answer = await online_client.fetch("webwxgeticon", {"userName": names["wife"], "type": "big"})
     assert answer.content.startswith(b"\xff\xd8\xff")
-    assert await online.violations() == [
+    assert await online_client.violations() == [
         "webwxgeticon: tolerated, but: userName instead of username (itchat)"
     ]
 
@@ -389,30 +404,30 @@ async def test_what_itchat_asks_for_a_picture_passes(online: WebClient):
 # the control
 
 
-async def test_a_thousand_pictures_are_said_at_once(online: WebClient):
-    answer = await online.control("say", kind="image", bytes_of=300_000, count=1000)
+async def test_a_thousand_pictures_can_be_injected_in_one_call(online_client: WebClient):
+    answer = await online_client.control("say", kind="image", bytes_of=300_000, count=1000)
     assert len(answer["msg_ids"]) == 1000
     first, last = [
-        (await online.fetch("webwxgetmsgimg", {"MsgID": answer["msg_ids"][place]})).content
-        for place in (0, -1)
+        (await online_client.fetch("webwxgetmsgimg", {"MsgID": answer["msg_ids"][index]})).content
+        for index in (0, -1)
     ]
     assert (len(first), first == last) == (300_000, False)
 
 
-async def test_bytes_are_given_in_base64(online: WebClient):
+async def test_bytes_are_given_in_base64(online_client: WebClient):
     for wrong in ({"data": "x"}, {"data": 7}, {"bytes_of": -1}, {"kind": "text", "bytes_of": 1}):
-        answer = await online.http.post("/sim/say", json={"kind": "image", **wrong})
+        answer = await online_client.http.post("/sim/say", json={"kind": "image", **wrong})
         assert answer.status_code in (400, 409)
-    message = await came(online, "image", data="")
-    assert (await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"]})).content == b""
+    message = await receive_message(online_client, "image", data="")
+    assert (await online_client.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"]})).content == b""
 
 
-async def test_a_message_by_raw_can_have_bytes(online: WebClient):
-    await online.control("raw", AddMsgList=[{"MsgId": "77"}])
-    await online.control("media", msg_id="77", kind="image", data=base64.b64encode(b"abc").decode())
-    assert (await online.fetch("webwxgetmsgimg", {"MsgID": "77"})).content == b"abc"
-    await online.control("media", msg_id="78", kind="voice", bytes_of=50)
-    assert len((await online.fetch("webwxgetvoice", {"msgid": "78"})).content) == 50
+async def test_a_message_by_raw_can_have_bytes(online_client: WebClient):
+    await online_client.control("raw", AddMsgList=[{"MsgId": "77"}])
+    await online_client.control("media", msg_id="77", kind="image", data=base64.b64encode(b"abc").decode())
+    assert (await online_client.fetch("webwxgetmsgimg", {"MsgID": "77"})).content == b"abc"
+    await online_client.control("media", msg_id="78", kind="voice", bytes_of=50)
+    assert len((await online_client.fetch("webwxgetvoice", {"msgid": "78"})).content) == 50
     for wrong, status in (
         ({"msg_id": "79"}, 404),
         ({"msg_id": "77", "gone": "x"}, 400),
@@ -421,15 +436,15 @@ async def test_a_message_by_raw_can_have_bytes(online: WebClient):
         ({"msg_id": "77", "bytes_of": "x"}, 400),
         ({"msg_id": "77", "kind": "text", "bytes_of": 1}, 400),
     ):
-        assert (await online.http.post("/sim/media", json=wrong)).status_code == status
-    assert (await online.http.get("/sim/media/79")).status_code == 404
+        assert (await online_client.http.post("/sim/media", json=wrong)).status_code == status
+    assert (await online_client.http.get("/sim/media/79")).status_code == 404
 
 
-async def test_a_page_never_runs_what_a_message_brings(online: WebClient):
+async def test_media_are_served_so_that_a_browser_never_runs_them(online_client: WebClient):
     data = base64.b64encode(b"<script>alert(1)</script>").decode()
-    message = await came(online, "file", text="a.html", data=data)
-    kept = await online.http.get(f"/sim/media/{message['MsgId']}")
-    assert kept.headers["x-content-type-options"] == "nosniff"
-    assert kept.headers["content-type"] == "application/octet-stream"
-    assert kept.headers["content-disposition"].startswith("attachment")
-    assert "sandbox" in kept.headers["content-security-policy"]
+    message = await receive_message(online_client, "file", text="a.html", data=data)
+    media_answer = await online_client.http.get(f"/sim/media/{message['MsgId']}")
+    assert media_answer.headers["x-content-type-options"] == "nosniff"
+    assert media_answer.headers["content-type"] == "application/octet-stream"
+    assert media_answer.headers["content-disposition"].startswith("attachment")
+    assert "sandbox" in media_answer.headers["content-security-policy"]

@@ -74,15 +74,15 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of everything inside a JSON value."""
+def paths_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Returns the paths of all keys and elements inside of a JSON value."""
     entries = (
         value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     )
-    return [p for key, inner in entries for p in ((*path, key), *places(inner, (*path, key)))]
+    return [p for key, inner in entries for p in ((*path, key), *paths_in(inner, (*path, key)))]
 
 
-def replaced(body: Any, path: tuple[Any, ...], value: Any) -> Any:
+def with_value_at(body: Any, path: tuple[Any, ...], value: Any) -> Any:
     changed = copy.deepcopy(body)
     inner = changed
     for key in path[:-1]:
@@ -93,15 +93,16 @@ def replaced(body: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 @pytest.mark.parametrize("endpoint", BODIES)
 async def test_every_part_of_a_body_can_be_anything(
-    online: WebClient, caplog: pytest.LogCaptureFixture, endpoint: str
+    online_client: WebClient, caplog: pytest.LogCaptureFixture, endpoint: str
 ):
-    sid = str(online.http.cookies["wxsid"])
-    body = {"BaseRequest": online.base_request(), **BODIES[endpoint]}
-    for path in places(body):
+    sid = str(online_client.http.cookies["wxsid"])
+    body = {"BaseRequest": online_client.base_request(), **BODIES[endpoint]}
+    for path in paths_in(body):
         for value in HOSTILE:
-            content = json.dumps(replaced(body, path, value))
-            answer = await online.http.post(
-                online.path(endpoint, f"sid={sid}&skey={online.skey}&fun=async&f=json&"), content=content
+            content = json.dumps(with_value_at(body, path, value))
+            answer = await online_client.http.post(
+                online_client.path(endpoint, f"sid={sid}&skey={online_client.skey}&fun=async&f=json&"),
+                content=content,
             )
             assert answer.status_code in (200, 503), (path, value)
             if answer.status_code == 200:
@@ -127,37 +128,44 @@ async def test_every_part_of_a_body_can_be_anything(
         "webwxgetpubliclinkimg",
     ],
 )
-async def test_queries_can_be_anything(online: WebClient, caplog: pytest.LogCaptureFixture, endpoint: str):
-    await online.control("settings", hold_sync=0.01, hold_login=0.01)
+async def test_queries_can_be_anything(
+    online_client: WebClient, caplog: pytest.LogCaptureFixture, endpoint: str
+):
+    await online_client.control("settings", hold_sync=0.01, hold_login=0.01)
     for query in ("", "sid", "seq=x&uuid=%ff", "seq=%D9%A3&sid=&synckey=|", "&&&=&=", "uuid=" + "x" * 9000):
-        answer = await online.http.get(f"{PREFIX}{endpoint}?{query}")
+        answer = await online_client.http.get(f"{PREFIX}{endpoint}?{query}")
         assert answer.status_code in (200, 301), query
     assert caplog.records == []
 
 
 @pytest.mark.parametrize("part", ["uploadmediarequest", "size", "chunk", "filename", "name"])
 async def test_every_part_of_an_upload_can_be_anything(
-    online: WebClient, caplog: pytest.LogCaptureFixture, part: str
+    online_client: WebClient, caplog: pytest.LogCaptureFixture, part: str
 ):
-    asked = online.upload_request(b"data")
-    texts = [json.dumps(replaced(asked, path, value)) for path in places(asked) for value in HOSTILE]
+    asked = online_client.upload_request(b"data")
+    texts = [json.dumps(with_value_at(asked, path, value)) for path in paths_in(asked) for value in HOSTILE]
     for text in texts if part == "uploadmediarequest" else ["", "-1", "9" * 40, "\x00", "x" * 9000, "١"]:
-        form = {**online.upload_fields("a.bin", 4, "doc", asked), "chunks": "1", "chunk": "0", part: text}
-        answer = await online.http.post(
+        form = {
+            **online_client.upload_fields("a.bin", 4, "doc", asked),
+            "chunks": "1",
+            "chunk": "0",
+            part: text,
+        }
+        answer = await online_client.http.post(
             PREFIX + "webwxuploadmedia?f=json", data=form, files={"filename": (text[:300] or "a", b"data")}
         )
         assert isinstance(json.loads(answer.content)["BaseResponse"]["Ret"], int)
     for body in (b"", b"--", b"--x\r\n", b"--x--\r\n", b"\xff" * 1000):
         headers = {"content-type": "multipart/form-data; boundary=x"}
-        answer = await online.http.post(PREFIX + "webwxuploadmedia", content=body, headers=headers)
+        answer = await online_client.http.post(PREFIX + "webwxuploadmedia", content=body, headers=headers)
         assert json.loads(answer.content)["BaseResponse"]["Ret"] == 1
     assert caplog.records == []
 
 
-async def test_cookies_can_be_anything(online: WebClient, caplog: pytest.LogCaptureFixture):
+async def test_cookies_can_be_anything(online_client: WebClient, caplog: pytest.LogCaptureFixture):
     for cookie in ("", ";;;", "wxsid", "=x", "wxsid=" + "x" * 5000, "wxsid=\x80"):
-        answer = await online.http.get(
-            online.path("webwxgetcontact"), headers=[(b"cookie", cookie.encode("latin-1"))]
+        answer = await online_client.http.get(
+            online_client.path("webwxgetcontact"), headers=[(b"cookie", cookie.encode("latin-1"))]
         )
         assert answer.status_code == 200
     assert caplog.records == []

@@ -13,8 +13,8 @@ STALE = {"errcode": -14, "errmsg": "session timeout"}
 INVALID = {"ret": -2, "errmsg": "invalid arguments"}
 
 
-async def start(client: ILinkClient, headers: dict[str, str | None], body: Any = None) -> Any:
-    """A notifystart with some headers changed or, where they are None, left out."""
+async def send_notifystart(client: ILinkClient, headers: dict[str, str | None], body: Any = None) -> Any:
+    """Sends a notifystart with some headers changed or, where they are None, left out; returns the answer."""
     sent = {name: value for name, value in {**client.headers(), **headers}.items() if value is not None}
     fields = {"base_info": BASE_INFO} if body is None else body
     return (await client.http.post("/ilink/bot/msg/notifystart", json=fields, headers=sent)).json()
@@ -37,10 +37,10 @@ async def start(client: ILinkClient, headers: dict[str, str | None], body: Any =
     ],
 )
 async def test_a_header_that_is_missing_or_wrong_is_refused_and_recorded(
-    bound: ILinkClient, headers: dict[str, str | None], answer: Any
+    bound_client: ILinkClient, headers: dict[str, str | None], answer: Any
 ):
-    assert await start(bound, headers) == answer
-    assert len(await bound.violations()) == 1
+    assert await send_notifystart(bound_client, headers) == answer
+    assert len(await bound_client.violations()) == 1
 
 
 @pytest.mark.parametrize(
@@ -52,64 +52,72 @@ async def test_a_header_that_is_missing_or_wrong_is_refused_and_recorded(
         {"channel_version": 2},
     ],
 )
-async def test_base_info_says_who_it_is(bound: ILinkClient, info: Any):
-    assert await start(bound, {}, {"base_info": info} if info is not None else {}) == INVALID
-    assert len(await bound.violations()) == 1
+async def test_base_info_says_who_it_is(bound_client: ILinkClient, info: Any):
+    assert (
+        await send_notifystart(bound_client, {}, {"base_info": info} if info is not None else {}) == INVALID
+    )
+    assert len(await bound_client.violations()) == 1
 
 
 @pytest.mark.parametrize(
     "agent", ["", "spaces in it", "Name/1.0 (a) (b)", "ä/1", "x" * 33 + "/1", "A/1  B/2"]
 )
-async def test_a_bot_agent_of_another_form_is_a_violation(bound: ILinkClient, agent: str):
+async def test_a_bot_agent_of_another_form_is_a_violation(bound_client: ILinkClient, agent: str):
     info = {**BASE_INFO, "bot_agent": agent}
-    assert await start(bound, {}, {"base_info": info}) == {"ret": 0}
-    assert await bound.violations() == ["notifystart: base_info.bot_agent is not Name/Version (comment)"]
+    assert await send_notifystart(bound_client, {}, {"base_info": info}) == {"ret": 0}
+    assert await bound_client.violations() == [
+        "notifystart: base_info.bot_agent is not Name/Version (comment)"
+    ]
 
 
-async def test_the_version_of_the_header_is_that_of_the_body(bound: ILinkClient):
+async def test_the_version_of_the_header_is_that_of_the_body(bound_client: ILinkClient):
     info = {**BASE_INFO, "channel_version": "2.4.6"}
-    assert await start(bound, {}, {"base_info": info}) == {"ret": 0}
-    assert len(await bound.violations()) == 1
+    assert await send_notifystart(bound_client, {}, {"base_info": info}) == {"ret": 0}
+    assert len(await bound_client.violations()) == 1
 
 
-async def test_the_random_number_is_new_for_each_call(bound: ILinkClient):
+async def test_the_random_number_is_new_for_each_call(bound_client: ILinkClient):
     for _ in range(2):
-        assert await start(bound, {"X-WECHAT-UIN": "MzA1NDE5ODk2"}) == {"ret": 0}
-    assert await bound.violations() == [
+        assert await send_notifystart(bound_client, {"X-WECHAT-UIN": "MzA1NDE5ODk2"}) == {"ret": 0}
+    assert await bound_client.violations() == [
         "notifystart: tolerated, but: X-WECHAT-UIN is that of the call before"
     ]
 
 
-async def test_a_token_that_nobody_gave_is_stale_and_no_violation(bound: ILinkClient):
-    bound.token = "0123456789ab@im.bot:06aa"
-    assert await bound.call("msg/notifystart") == STALE
-    assert await bound.violations() == []
+async def test_a_token_that_nobody_gave_is_stale_and_no_violation(bound_client: ILinkClient):
+    bound_client.token = "0123456789ab@im.bot:06aa"
+    assert await bound_client.call("msg/notifystart") == STALE
+    assert await bound_client.violations() == []
 
 
-async def test_what_is_tolerated_is_no_violation_outside_of_strict_mode(sim: Simulator, bound: ILinkClient):
+async def test_what_is_tolerated_is_no_violation_outside_of_strict_mode(
+    sim: Simulator, bound_client: ILinkClient
+):
     sim.wechat.settings.strict = False
     for _ in range(2):
-        assert await start(bound, {"X-WECHAT-UIN": "MzA1NDE5ODk2"}) == {"ret": 0}
-    assert await bound.violations() == []
+        assert await send_notifystart(bound_client, {"X-WECHAT-UIN": "MzA1NDE5ODk2"}) == {"ret": 0}
+    assert await bound_client.violations() == []
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
-async def test_a_body_that_is_no_object_is_refused(bound: ILinkClient, body: bytes):
-    headers = {**bound.headers(), "Content-Type": "application/json"}
-    answer = await bound.http.post("/ilink/bot/msg/notifystart", content=body, headers=headers)
+async def test_a_body_that_is_no_object_is_refused(bound_client: ILinkClient, body: bytes):
+    headers = {**bound_client.headers(), "Content-Type": "application/json"}
+    answer = await bound_client.http.post("/ilink/bot/msg/notifystart", content=body, headers=headers)
     assert answer.json() == INVALID
-    assert len(await bound.violations()) == 1
+    assert len(await bound_client.violations()) == 1
 
 
 @pytest.mark.parametrize(
     ("host", "path"), [("wx.qq.com", "/ilink/bot/getupdates"), ("ilinkai.weixin.qq.com", "/c2c/upload")]
 )
-async def test_a_host_of_tencent_serves_only_what_it_is_for(bound: ILinkClient, host: str, path: str):
-    answer = await bound.http.post(path, json={}, headers={**bound.headers(), "Host": host})
+async def test_a_host_of_tencent_serves_only_what_it_is_for(bound_client: ILinkClient, host: str, path: str):
+    answer = await bound_client.http.post(path, json={}, headers={**bound_client.headers(), "Host": host})
     assert answer.status_code == 404
-    assert len(await bound.violations()) == 1
+    assert len(await bound_client.violations()) == 1
 
 
-async def test_get_where_post_is_wanted_is_not_found(bound: ILinkClient):
-    assert (await bound.http.get("/ilink/bot/getupdates", headers=bound.headers())).status_code == 404
-    assert await bound.violations() == ["getupdates: GET instead of POST"]
+async def test_get_where_post_is_wanted_is_not_found(bound_client: ILinkClient):
+    assert (
+        await bound_client.http.get("/ilink/bot/getupdates", headers=bound_client.headers())
+    ).status_code == 404
+    assert await bound_client.violations() == ["getupdates: GET instead of POST"]

@@ -26,19 +26,19 @@ document.querySelector(`[data-bot-kind="${arguments[0]}"]`).click()
 """
 
 
-async def at(chromium: Chromium, sim: Simulator, path: str = "/sim") -> None:
+async def open_page(chromium: Chromium, sim: Simulator, path: str = "/sim") -> None:
     await visit(chromium.open, sim.url + path)
     await visit(
         chromium.until, "document.getElementById('web-text').textContent"
     )  # it has asked the simulator
 
 
-async def press(chromium: Chromium, name: str) -> None:
+async def click_button(chromium: Chromium, name: str) -> None:
     await visit(chromium.until, f"document.getElementById('{name}')?.offsetParent")
     await visit(chromium.run, f"document.getElementById('{name}').click()")
 
 
-async def open_bot(chromium: Chromium) -> None:
+async def open_chat_of_bot(chromium: Chromium) -> None:
     await visit(chromium.until, f"!!{BOT}")
     await visit(chromium.run, f"{BOT}.click()")
 
@@ -47,38 +47,38 @@ def state_is(words: str) -> str:
     return f"/{words}/.test(document.getElementById('bot-state').textContent)"
 
 
-def next_is(words: str) -> str:
-    """The page says this of the next step."""
+def next_step_is(words: str) -> str:
+    """Returns the script that tells whether the page says this of the next step."""
     return f"/{words}/.test(document.getElementById('next').textContent)"
 
 
-async def test_a_person_connects_types_a_number_over_and_talks_with_the_bot(
-    sim: Simulator, program: ILinkClient, chromium: Chromium
+async def test_a_person_connects_enters_a_number_and_writes_with_the_bot(
+    sim: Simulator, ilink_client: ILinkClient, chromium: Chromium
 ):
     sim.wechat.ilink.settings.verify_code = True
-    await at(chromium, sim)
-    handle = (await program.qrcode())["qrcode"]
+    await open_page(chromium, sim)
+    handle = (await ilink_client.qrcode())["qrcode"]
     await visit(chromium.until, "document.getElementById('bind-qr').naturalWidth > 0")
     await visit(chromium.run, "document.getElementById('binder').value = 'wife'")
-    await press(chromium, "bind-scan")
+    await click_button(chromium, "bind-scan")
     await visit(chromium.until, "/^[0-9]{6}$/.test(document.getElementById('number').textContent)")
     number = await visit(chromium.run, "return document.getElementById('number').textContent")
-    assert (await program.status(handle, verify_code=number))["status"] == "scaned"
-    await press(chromium, "bind-confirm")
+    assert (await ilink_client.status(handle, verify_code=number))["status"] == "scaned"
+    await click_button(chromium, "bind-confirm")
     assert await sim.wechat.ilink.changes.wait_for(
         lambda: sim.wechat.ilink.active_bot_of("wife") is not None, 10
     )
-    result = await program.status(handle)
-    program.token, program.user_id = result["bot_token"], result["ilink_user_id"]
+    result = await ilink_client.status(handle)
+    ilink_client.token, ilink_client.user_id = result["bot_token"], result["ilink_user_id"]
 
-    await open_bot(chromium)
+    await open_chat_of_bot(chromium)
     await visit(chromium.until, state_is("may not write before|先发一条消息"))
     await visit(chromium.run, WRITE, "开灯 <b>☀</b>")
     await visit(chromium.until, f"{LINE}.length === 1")
-    [message] = await program.new()
+    [message] = await ilink_client.new()
     assert message["item_list"] == [text("开灯 <b>☀</b>")]
     await visit(chromium.until, state_is("more|还能发 10"))
-    await program.send(text("好的 <i>"))
+    await ilink_client.send(text("好的 <i>"))
     await visit(chromium.until, f"{LINE}.length === 2")
     assert await visit(chromium.run, f"return {LINE}[1].querySelector('.bubble').textContent") == "好的 <i>"
     assert await visit(chromium.run, f"return [{LINE}[0].className, {LINE}[1].className]") == [
@@ -87,14 +87,14 @@ async def test_a_person_connects_types_a_number_over_and_talks_with_the_bot(
     ]
     await visit(chromium.until, state_is("9"))
 
-    config = await program.call("getconfig", ilink_user_id=program.user_id)
-    typing = {"ilink_user_id": program.user_id, "typing_ticket": config["typing_ticket"], "status": 1}
-    await program.call("sendtyping", **typing)
+    config = await ilink_client.call("getconfig", ilink_user_id=ilink_client.user_id)
+    typing = {"ilink_user_id": ilink_client.user_id, "typing_ticket": config["typing_ticket"], "status": 1}
+    await ilink_client.call("sendtyping", **typing)
     await visit(chromium.until, state_is("typing|正在输入"))
-    await press(chromium, "unbind")
+    await click_button(chromium, "unbind")
     await visit(chromium.until, state_is("not connected|已断开"))
-    assert (await program.call("msg/notifystart"))["errcode"] == -14
-    assert await program.violations() == []
+    assert (await ilink_client.call("msg/notifystart"))["errcode"] == -14
+    assert await ilink_client.violations() == []
 
 
 WEB = "document.getElementById('web').textContent"
@@ -105,21 +105,21 @@ return box.top >= 0 && box.bottom <= innerHeight && arguments[0].checkVisibility
 
 
 @pytest.mark.parametrize("path", ["/sim?lang=en", "/sim?lang=zh"])
-async def test_who_has_connected_has_the_bots_chat_before_them_and_reads_that_it_is_connected(
-    sim: Simulator, program: ILinkClient, chromium: Chromium, path: str
+async def test_after_connecting_the_chat_of_the_bot_is_open_and_says_that_it_is_connected(
+    sim: Simulator, ilink_client: ILinkClient, chromium: Chromium, path: str
 ):
-    await at(chromium, sim, path)
-    await program.qrcode()
-    await press(chromium, "bind-scan")
+    await open_page(chromium, sim, path)
+    await ilink_client.qrcode()
+    await click_button(chromium, "bind-scan")
     assert not await visit(chromium.run, f"return /web WeChat|网页/i.test({WEB})"), (
         "nobody uses web WeChat here"
     )
-    await press(chromium, "bind-confirm")
+    await click_button(chromium, "bind-confirm")
     await visit(chromium.until, f"/iLink: connected|iLink：已连接/.test({WEB})")
     await visit(chromium.until, f"{BOT}?.hasAttribute('aria-current')")
     assert await visit(chromium.run, f"return {CHATS}[0] === {BOT}")
     assert await visit(chromium.run, f"return {CHATS}.length") == 1, "nobody but the bot"
-    await visit(chromium.until, next_is("write to the bot|给机器人发一条消息"))
+    await visit(chromium.until, next_step_is("write to the bot|给机器人发一条消息"))
     for element in ("document.getElementById('chat-name')", "document.getElementById('text')"):
         assert await visit(chromium.run, VISIBLE.replace("arguments[0]", element)), element
     await visit(
@@ -127,7 +127,7 @@ async def test_who_has_connected_has_the_bots_chat_before_them_and_reads_that_it
     )
     await visit(chromium.run, WRITE, "开灯")
     await visit(chromium.until, f"{LINE}.length === 1")
-    await visit(chromium.until, next_is("over MQTT|通过 MQTT"))
+    await visit(chromium.until, next_step_is("over MQTT|通过 MQTT"))
 
 
 @pytest.mark.parametrize(("path", "spoken"), [("/", "zh-CN"), ("/sim?lang=en", "en")])
@@ -135,88 +135,90 @@ async def test_the_page_speaks_the_language_of_the_demo_unless_its_address_names
     chromium: Chromium, path: str, spoken: str
 ):
     async with Simulator(language="zh") as chinese:
-        await at(chromium, chinese, path)
+        await open_page(chromium, chinese, path)
         assert await visit(chromium.run, "return document.documentElement.lang") == spoken
         await visit(chromium.open, "about:blank")  # the page would ask on where nobody listens
 
 
 async def test_the_page_says_what_to_do_from_the_beginning_on(
-    sim: Simulator, program: ILinkClient, chromium: Chromium
+    sim: Simulator, ilink_client: ILinkClient, chromium: Chromium
 ):
-    await at(chromium, sim, "/sim?lang=en")
-    await visit(chromium.until, next_is("start a program"))
+    await open_page(chromium, sim, "/sim?lang=en")
+    await visit(chromium.until, next_step_is("start a program"))
     await visit(chromium.until, f"{CHATS}.length > 5")
-    await program.qrcode()
-    await visit(chromium.until, next_is("press “Scan”"))
+    await ilink_client.qrcode()
+    await visit(chromium.until, next_step_is("press “Scan”"))
     await visit(chromium.until, f"{CHATS}.length === 0")
-    await press(chromium, "bind-scan")
-    await visit(chromium.until, next_is("confirm"))
+    await click_button(chromium, "bind-scan")
+    await visit(chromium.until, next_step_is("confirm"))
 
 
 async def test_an_open_chat_stays_open_when_somebody_connects(
-    sim: Simulator, program: ILinkClient, chromium: Chromium
+    sim: Simulator, ilink_client: ILinkClient, chromium: Chromium
 ):
-    await at(chromium, sim)
+    await open_page(chromium, sim)
     await visit(chromium.run, f"[...{CHATS}].find(b => b.textContent.includes('老婆')).click()")
-    await program.qrcode()
-    await press(chromium, "bind-scan")
-    await press(chromium, "bind-confirm")
+    await ilink_client.qrcode()
+    await click_button(chromium, "bind-scan")
+    await click_button(chromium, "bind-confirm")
     await visit(chromium.until, f"{CHATS}[0] === {BOT}")
     assert await visit(chromium.run, "return document.getElementById('chat-name').textContent") == "老婆"
 
 
 async def test_a_code_that_is_opened_by_its_link_is_the_one_that_is_scanned(
-    sim: Simulator, program: ILinkClient, chromium: Chromium
+    sim: Simulator, ilink_client: ILinkClient, chromium: Chromium
 ):
-    first = await program.qrcode()
-    await program.qrcode()
+    first = await ilink_client.qrcode()
+    await ilink_client.qrcode()
     path = first["qrcode_img_content"].removeprefix("https://liteapp.weixin.qq.com")
-    await at(chromium, sim, path)
-    await press(chromium, "bind-scan")
+    await open_page(chromium, sim, path)
+    await click_button(chromium, "bind-scan")
     code = sim.wechat.ilink.codes.find(first["qrcode"])
     assert code is not None
     assert await sim.wechat.ilink.changes.wait_for(lambda: code.person == "me", MAX_WAIT_SECONDS)
-    await press(chromium, "bind-confirm")
-    assert (await program.status(first["qrcode"]))["status"] in ("scaned", "confirmed")
+    await click_button(chromium, "bind-confirm")
+    assert (await ilink_client.status(first["qrcode"]))["status"] in ("scaned", "confirmed")
 
 
-async def test_a_person_lets_a_code_expire(sim: Simulator, program: ILinkClient, chromium: Chromium):
-    handle = (await program.qrcode())["qrcode"]
-    await at(chromium, sim)
-    await press(chromium, "bind-expire")
+async def test_a_person_lets_a_code_expire(sim: Simulator, ilink_client: ILinkClient, chromium: Chromium):
+    handle = (await ilink_client.qrcode())["qrcode"]
+    await open_page(chromium, sim)
+    await click_button(chromium, "bind-expire")
     await visit(chromium.until, "document.getElementById('bind').hidden")
-    assert (await program.status(handle))["status"] == "expired"
+    assert (await ilink_client.status(handle))["status"] == "expired"
 
 
 async def test_a_person_lets_the_window_shut_and_opens_it_by_writing(
-    sim: Simulator, talking: ILinkClient, chromium: Chromium
+    sim: Simulator, greeted_client: ILinkClient, chromium: Chromium
 ):
-    await at(chromium, sim)
-    await open_bot(chromium)
+    await open_page(chromium, sim)
+    await open_chat_of_bot(chromium)
     await visit(chromium.until, state_is("^window open|^窗口开着"))
-    await press(chromium, "pass-time")
+    await click_button(chromium, "pass-time")
     await visit(chromium.until, state_is("^window shut|^窗口已关闭"))
     await visit(chromium.until, "document.getElementById('pass-time').hidden")
-    await visit(chromium.until, next_is("write to the bot|给机器人发一条消息"))
-    assert (await talking.send(text("too late")))["ret"] == -2
+    await visit(chromium.until, next_step_is("write to the bot|给机器人发一条消息"))
+    assert (await greeted_client.send(text("too late")))["ret"] == -2
     await visit(chromium.run, WRITE, "1")
     await visit(chromium.until, state_is("^window open|^窗口开着"))
     await visit(chromium.until, "!document.getElementById('pass-time').hidden")
 
 
 async def test_a_person_sends_every_kind_and_picks_files(
-    sim: Simulator, talking: ILinkClient, chromium: Chromium
+    sim: Simulator, greeted_client: ILinkClient, chromium: Chromium
 ):
-    await at(chromium, sim)
-    await open_bot(chromium)
-    await press(chromium, "more-kinds")
-    shown = "[...document.querySelectorAll('#kinds [data-kind], [data-bot-kind]')].filter(b => !b.hidden)"
-    kinds = await visit(chromium.run, f"return {shown}.map(b => b.dataset.botKind)")
+    await open_page(chromium, sim)
+    await open_chat_of_bot(chromium)
+    await click_button(chromium, "more-kinds")
+    visible_buttons = (
+        "[...document.querySelectorAll('#kinds [data-kind], [data-bot-kind]')].filter(b => !b.hidden)"
+    )
+    kinds = await visit(chromium.run, f"return {visible_buttons}.map(b => b.dataset.botKind)")
     assert kinds == ["image", "voice", "video", "file"]
     for kind in kinds:
         await visit(chromium.run, PRESS, kind, "关灯")
     await visit(chromium.until, f"{LINE}.length === 5")
-    picture, voice, video, file = [message["item_list"][0] for message in await talking.new()]
+    picture, voice, video, file = [message["item_list"][0] for message in await greeted_client.new()]
     assert voice["voice_item"]["text"] == "关灯"
     assert file["file_item"]["file_name"] == "关灯.pdf"
     assert (picture["type"], video["type"]) == (2, 5)
@@ -234,17 +236,17 @@ async def test_a_person_sends_every_kind_and_picks_files(
     """
     await visit(chromium.run, pick)
     await visit(chromium.until, f"{LINE}.length === 7")
-    picture, file = [message["item_list"][0] for message in await talking.new()]
+    picture, file = [message["item_list"][0] for message in await greeted_client.new()]
     assert file["file_item"]["file_name"] == "a <b>.x"
-    assert await talking.download(file["file_item"]["media"]) == sample("file.pdf")
+    assert await greeted_client.download(file["file_item"]["media"]) == sample("file.pdf")
 
 
 async def test_a_person_quotes_the_bot_whole_and_in_part(
-    sim: Simulator, talking: ILinkClient, chromium: Chromium
+    sim: Simulator, greeted_client: ILinkClient, chromium: Chromium
 ):
-    result = await talking.send(text("Fenster offen, Tür offen"))
-    await at(chromium, sim)
-    await open_bot(chromium)
+    result = await greeted_client.send(text("Fenster offen, Tür offen"))
+    await open_page(chromium, sim)
+    await open_chat_of_bot(chromium)
     await visit(chromium.until, f"{LINE}.length === 2")
     quote = f"{LINE}[1].querySelector('.acts button').click()"
     await visit(chromium.run, quote)
@@ -260,17 +262,17 @@ async def test_a_person_quotes_the_bot_whole_and_in_part(
     await visit(chromium.run, mark + quote)
     await visit(chromium.run, WRITE, "die")
     await visit(chromium.until, f"{LINE}[3]?.querySelector('.quote')?.textContent.endsWith('Tür')")
-    whole, part = [message["item_list"][0]["ref_msg"] for message in await talking.new()]
+    whole, part = [message["item_list"][0]["ref_msg"] for message in await greeted_client.new()]
     assert whole == {"svr_id": result["message_id"]}
     assert part["partial_text"]["start"] == "T"
-    assert await talking.violations() == []
+    assert await greeted_client.violations() == []
 
 
-async def test_what_the_bot_sends_is_shown(sim: Simulator, talking: ILinkClient, chromium: Chromium):
-    await at(chromium, sim)
-    await open_bot(chromium)
+async def test_what_the_bot_sends_is_shown(sim: Simulator, greeted_client: ILinkClient, chromium: Chromium):
+    await open_page(chromium, sim)
+    await open_chat_of_bot(chromium)
     data = sample("image.jpg")
-    media = await talking.upload(data, "image")
+    media = await greeted_client.upload(data, "image")
     item = {"type": 2, "image_item": {"media": media, "mid_size": len(data) // 16 * 16 + 16}}
-    await talking.send(item)
+    await greeted_client.send(item)
     await visit(chromium.until, f"{LINE}[1]?.querySelector('img')?.naturalWidth === 160")

@@ -21,23 +21,23 @@ BUBBLES = "[...document.querySelectorAll('.bubble')].map(b => b.textContent)"
 
 
 async def test_a_person_scans_confirms_reads_and_writes(
-    sim: Simulator, browser: WebClient, chromium: Chromium
+    sim: Simulator, web_client: WebClient, chromium: Chromium
 ):
     sim.wechat.settings.language = "zh_CN"
     await visit(chromium.open, f"{sim.url}/sim")
     await visit(chromium.until, "document.querySelectorAll('#chats button').length > 5")
-    uuid = await browser.uuid()
+    uuid = await web_client.uuid()
     await visit(
         chromium.until,
         "document.getElementById('qr').naturalWidth > 0 && !document.getElementById('scan').hidden",
     )
     await visit(chromium.run, "document.getElementById('scan').click()")
-    assert (await browser.poll(uuid)).startswith("window.code=201;")
+    assert (await web_client.poll(uuid)).startswith("window.code=201;")
     await visit(chromium.until, "!document.getElementById('confirm').hidden")
     await visit(chromium.run, "document.getElementById('confirm').click()")
-    uri = (await browser.poll(uuid)).split('"')[1]
-    await browser.new_login_page(uri)
-    await browser.init()
+    uri = (await web_client.poll(uuid)).split('"')[1]
+    await web_client.new_login_page(uri)
+    await web_client.init()
     await visit(chromium.until, "document.getElementById('web').classList.contains('on')")
 
     await visit(chromium.run, OPEN_CHAT, "老婆")
@@ -47,27 +47,27 @@ async def test_a_person_scans_confirms_reads_and_writes(
         "开灯 <b>☀</b>",
     )
     await visit(chromium.until, f"{BUBBLES}.length === 1")
-    assert [one["Content"] for one in await browser.all_new()] == [
+    assert [message["Content"] for message in await web_client.all_new()] == [
         '开灯 &lt;b&gt;<span class="emoji emoji2600"></span>&lt;/b&gt;'
     ]
-    names = await browser.seen("names")
-    await browser.say(names["wife"], "好的")
+    names = await web_client.seen("names")
+    await web_client.say(names["wife"], "好的")
     await visit(chromium.until, f"{BUBBLES}.length === 2")
     assert await visit(chromium.run, f"return {BUBBLES}") == ["开灯 <b>☀</b>", "好的"]
     assert await visit(chromium.run, "return document.querySelectorAll('#lines b').length") == 0
 
     await visit(chromium.run, "document.getElementById('logout').click()")
-    assert (await browser.seen("wait", **{"for": "offline"}))["ready"]
-    assert await browser.violations() == []
+    assert (await web_client.seen("wait", **{"for": "offline"}))["ready"]
+    assert await web_client.violations() == []
 
 
 async def test_a_code_that_is_opened_by_its_link_counts_as_scanned(
-    sim: Simulator, browser: WebClient, chromium: Chromium
+    sim: Simulator, web_client: WebClient, chromium: Chromium
 ):
-    uuid = await browser.uuid()
-    await browser.uuid()
+    uuid = await web_client.uuid()
+    await web_client.uuid()
     await asyncio.to_thread(chromium.open, f"{sim.url}/l/{uuid}")
-    assert (await browser.poll(uuid)).startswith("window.code=201;")
+    assert (await web_client.poll(uuid)).startswith("window.code=201;")
     await asyncio.to_thread(chromium.until, "!document.getElementById('confirm').hidden")
     text = await asyncio.to_thread(chromium.run, "return document.documentElement.lang + document.title")
     assert text in ("zh-CN模拟微信", "enWeChat, simulated")
@@ -87,7 +87,7 @@ LINE = "document.querySelectorAll('#lines li')"
 
 
 async def test_a_person_sends_every_kind_with_its_button(
-    sim: Simulator, online: WebClient, chromium: Chromium
+    sim: Simulator, online_client: WebClient, chromium: Chromium
 ):
     await visit(chromium.open, f"{sim.url}/sim")
     await visit(chromium.until, "document.querySelectorAll('#chats button').length > 5")
@@ -106,9 +106,9 @@ async def test_a_person_sends_every_kind_with_its_button(
             MAX_WAIT_SECONDS,
         )
     assert [line.kind for line in sim.wechat.phone.lines] == kinds
-    came = {message["MsgType"]: message for message in await online.all_new()}
-    assert {1, 3, 34, 37, 42, 43, 47, 49, 50, 10000, 10002} <= set(came)
-    assert came[42]["RecommendInfo"]["NickName"] == "88"
+    received = {message["MsgType"]: message for message in await online_client.all_new()}
+    assert {1, 3, 34, 37, 42, 43, 47, 49, 50, 10000, 10002} <= set(received)
+    assert received[42]["RecommendInfo"]["NickName"] == "88"
     transfer = next(line for line in sim.wechat.phone.lines if line.kind == "app_transfer")
     assert transfer.sender == "wife"
     await visit(
@@ -119,11 +119,11 @@ async def test_a_person_sends_every_kind_with_its_button(
         await visit(chromium.run, f"return [...{LINE}].filter(l => l.querySelector('audio, video')).length")
         == 2
     )
-    assert (await online.seen("people"))[-1]["kind"] == "stranger"
+    assert (await online_client.seen("people"))[-1]["kind"] == "stranger"
 
 
 async def test_files_are_picked_and_arrive_as_what_they_are(
-    sim: Simulator, online: WebClient, chromium: Chromium
+    sim: Simulator, online_client: WebClient, chromium: Chromium
 ):
     await visit(chromium.open, f"{sim.url}/sim")
     await visit(chromium.until, "document.querySelectorAll('#chats button').length > 5")
@@ -139,7 +139,7 @@ async def test_files_are_picked_and_arrive_as_what_they_are(
     await visit(chromium.until, f"{LINE}.length === 5")
     assert [line.kind for line in sim.wechat.phone.lines] == ["image", "sticker", "video", "voice", "file"]
     for line, (_, _, data) in zip(sim.wechat.phone.lines, files, strict=True):
-        assert (await online.http.get(f"/sim/media/{line.msg_id}")).content == data
+        assert (await online_client.http.get(f"/sim/media/{line.msg_id}")).content == data
     link = "document.querySelector('#lines a[download]')"
     assert await visit(chromium.run, f"return [{link}.download, {link}.querySelector('b')]") == [
         "<b>a</b>.html",
@@ -151,23 +151,23 @@ async def test_files_are_picked_and_arrive_as_what_they_are(
 
 
 async def test_what_a_program_sends_is_shown_and_what_it_takes_back_is_struck(
-    sim: Simulator, online: WebClient, chromium: Chromium
+    sim: Simulator, online_client: WebClient, chromium: Chromium
 ):
     await visit(chromium.open, f"{sim.url}/sim")
     await visit(chromium.until, "document.querySelectorAll('#chats button').length > 5")
     await visit(chromium.run, OPEN_CHAT, "文件传输助手")
-    media_id = (await online.upload("a.jpg", sample("image.jpg"), "pic"))["MediaId"]
-    sent = await online.send_media("webwxsendmsgimg", 3, "filehelper", MediaId=media_id)
+    media_id = (await online_client.upload("a.jpg", sample("image.jpg"), "pic"))["MediaId"]
+    sent = await online_client.send_media("webwxsendmsgimg", 3, "filehelper", MediaId=media_id)
     await visit(chromium.until, f"{LINE}[0]?.querySelector('img')?.naturalWidth === 160")
     asked = {"SvrMsgId": sent["MsgID"], "ToUserName": "filehelper", "ClientMsgId": client_msg_id()}
-    await online.post("webwxrevokemsg", **asked)
+    await online_client.post("webwxrevokemsg", **asked)
     await visit(chromium.until, f"{LINE}[0]?.matches('.recalled') && !{LINE}[0].querySelector('img')")
 
 
 async def test_a_person_quotes_and_takes_back_and_reads(
-    sim: Simulator, online: WebClient, chromium: Chromium
+    sim: Simulator, online_client: WebClient, chromium: Chromium
 ):
-    [first] = (await online.control("say", text="几点?", **{"from": "mom", "to": "family"}))["msg_ids"]
+    [first] = (await online_client.control("say", text="几点?", **{"from": "mom", "to": "family"}))["msg_ids"]
     await visit(chromium.open, f"{sim.url}/sim")
     await visit(chromium.until, "document.querySelector('.unread')")
     await visit(chromium.run, OPEN_CHAT, "相亲相爱一家人")
@@ -179,12 +179,12 @@ async def test_a_person_quotes_and_takes_back_and_reads(
         "document.getElementById('text').value = '8'; document.getElementById('compose').requestSubmit()",
     )
     await visit(chromium.until, f"{LINE}.length === 2 && document.getElementById('quoting').hidden")
-    quote = (await online.all_new())[-1]
+    quote = (await online_client.all_new())[-1]
     assert (quote["MsgType"], quote["AppMsgType"]) == (49, 57)
     assert f"&lt;svrid&gt;{first}&lt;/svrid&gt;" in quote["Content"]
     await visit(chromium.run, f"{LINE}[0].querySelectorAll('.acts button')[1].click()")
     await visit(chromium.until, f"{LINE}[0].matches('.recalled') && {LINE}.length === 3")
-    recall = (await online.all_new())[-1]
+    recall = (await online_client.all_new())[-1]
     assert recall["MsgType"] == 10002
     assert f"&lt;msgid&gt;{first}&lt;/msgid&gt;" in recall["Content"]
     words = await visit(chromium.run, f"return {LINE}[2].textContent")

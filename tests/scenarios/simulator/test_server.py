@@ -21,14 +21,14 @@ from wx2mqtt.simulator.hosts import ALL_HOSTS
 from wx2mqtt.simulator.server import Simulator, SimulatorOptions, run_simulator
 
 
-async def test_it_stops_at_once_although_a_poll_is_held(caplog: pytest.LogCaptureFixture):
-    async with WebClient("") as browser:
+async def test_the_server_stops_at_once_although_a_poll_is_held(caplog: pytest.LogCaptureFixture):
+    async with WebClient("") as web_client:
         async with Simulator() as sim:
-            browser.http.base_url = httpx.URL(sim.url)
-            await browser.log_in()
-            await browser.all_new()
-            poll = asyncio.create_task(browser.check())
-            assert (await browser.seen("wait", **{"for": "polling"}))["ready"]
+            web_client.http.base_url = httpx.URL(sim.url)
+            await web_client.log_in()
+            await web_client.all_new()
+            poll = asyncio.create_task(web_client.check())
+            assert (await web_client.seen("wait", **{"for": "polling"}))["ready"]
             began = time.monotonic()
         assert time.monotonic() - began < allowed(1)
         with pytest.raises(httpx.TransportError):
@@ -45,16 +45,16 @@ async def test_a_port_that_is_in_use_is_an_os_error(sim: Simulator):
 async def test_wechat_can_go_away_and_come_back_with_the_same_world():
     sim = Simulator()
     async with sim:
-        browser = WebClient(sim.url)
-        await browser.log_in()
+        web_client = WebClient(sim.url)
+        await web_client.log_in()
     with pytest.raises(httpx.ConnectError):
-        await browser.sync()
-    async with sim, browser:
-        await browser.control("say", text="wieder da")
-        assert [message["Content"] for message in await browser.all_new()] == ["wieder da"]
+        await web_client.sync()
+    async with sim, web_client:
+        await web_client.control("say", text="wieder da")
+        assert [message["Content"] for message in await web_client.all_new()] == ["wieder da"]
 
 
-async def test_it_listens_on_loopback_only_unless_told_otherwise(sim: Simulator):
+async def test_the_server_listens_on_loopback_only_unless_another_host_is_set(sim: Simulator):
     assert sim.url == f"http://127.0.0.1:{sim.port}"
 
 
@@ -88,19 +88,19 @@ async def test_a_client_that_trusts_the_ca_trusts_the_next_run_too(tmp_path: Pat
     async with Simulator(tls=tmp_path):
         pass
     trust = ssl.create_default_context(cafile=tmp_path / "ca.pem")
-    async with Simulator(tls=tmp_path) as sim, WebClient(sim.url, verify=trust) as browser:
-        await browser.log_in()
-        await browser.control("fault", endpoint="webwxsync", kind="reset")
+    async with Simulator(tls=tmp_path) as sim, WebClient(sim.url, verify=trust) as web_client:
+        await web_client.log_in()
+        await web_client.control("fault", endpoint="webwxsync", kind="reset")
         with pytest.raises(httpx.TransportError):
-            await browser.sync()
-        await browser.control("fault", endpoint="webwxsync", kind="truncate")
+            await web_client.sync()
+        await web_client.control("fault", endpoint="webwxsync", kind="truncate")
         with pytest.raises(httpx.TransportError):
-            await browser.sync()
+            await web_client.sync()
 
 
 @pytest.mark.parametrize("path", ["/", "/sim", "/sim/", "/l/AAAAAAAAAA=="])
-async def test_the_phone_page_allows_no_script_but_its_own(browser: WebClient, path: str):
-    answer = await browser.http.get(path)
+async def test_the_phone_page_allows_no_script_but_its_own(web_client: WebClient, path: str):
+    answer = await web_client.http.get(path)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -108,19 +108,19 @@ async def test_the_phone_page_allows_no_script_but_its_own(browser: WebClient, p
     assert "onclick" not in answer.text
     for name in ("phone.css", "phone.js"):
         assert f"/sim/{name}" in answer.text
-        assert (await browser.http.get(f"/sim/{name}")).status_code == 200
+        assert (await web_client.http.get(f"/sim/{name}")).status_code == 200
 
 
-async def test_what_is_not_there_is_404(browser: WebClient):
-    assert (await browser.http.get(f"{PREFIX}webwxpreview")).status_code == 404
-    assert (await browser.http.post("/sim", json={})).status_code == 404
-    assert (await browser.http.get("/sim/scan")).status_code == 404
-    assert await browser.violations() == []
+async def test_an_unknown_path_is_404(web_client: WebClient):
+    assert (await web_client.http.get(f"{PREFIX}webwxpreview")).status_code == 404
+    assert (await web_client.http.post("/sim", json={})).status_code == 404
+    assert (await web_client.http.get("/sim/scan")).status_code == 404
+    assert await web_client.violations() == []
 
 
-async def test_a_body_without_end_is_refused(sim: Simulator, browser: WebClient):
+async def test_a_body_without_end_is_refused(sim: Simulator, web_client: WebClient):
     sim_limit = 33 * 1024 * 1024
-    answer = await browser.http.post(browser.path("webwxsync"), content=b"x" * sim_limit)
+    answer = await web_client.http.post(web_client.path("webwxsync"), content=b"x" * sim_limit)
     assert answer.status_code == 413
 
 
@@ -136,36 +136,36 @@ async def test_a_body_without_end_is_refused(sim: Simulator, browser: WebClient)
         ("/sim/logout", b'{"retcode": "x"}'),
     ],
 )
-async def test_a_wrong_order_is_400_and_says_why(browser: WebClient, path: str, body: bytes):
-    answer = await browser.http.post(path, content=body)
+async def test_a_wrong_order_is_400_and_says_why(web_client: WebClient, path: str, body: bytes):
+    answer = await web_client.http.post(path, content=body)
     assert answer.status_code == 400
     assert answer.json()["error"]
 
 
-async def test_a_wrong_setting_changes_nothing(browser: WebClient):
-    await browser.http.post("/sim/settings", json={"echo": True, "strange": 1})
-    assert (await browser.control("settings", hold_sync=3))["echo"] is False
-    assert (await browser.control("settings"))["hold_sync"] == 3.0
+async def test_a_wrong_setting_changes_nothing(web_client: WebClient):
+    await web_client.http.post("/sim/settings", json={"echo": True, "strange": 1})
+    assert (await web_client.control("settings", hold_sync=3))["echo"] is False
+    assert (await web_client.control("settings"))["hold_sync"] == 3.0
 
 
-async def test_waiting_has_a_bound_and_a_name(browser: WebClient):
-    assert (await browser.seen("wait", **{"for": "online", "seconds": 0.01})) == {"ready": False}
-    assert (await browser.seen("wait", **{"for": "offline"})) == {"ready": True}
-    await browser.uuid()
-    assert (await browser.seen("wait", **{"for": "code"})) == {"ready": True}
+async def test_waiting_has_a_bound_and_a_name(web_client: WebClient):
+    assert (await web_client.seen("wait", **{"for": "online", "seconds": 0.01})) == {"ready": False}
+    assert (await web_client.seen("wait", **{"for": "offline"})) == {"ready": True}
+    await web_client.uuid()
+    assert (await web_client.seen("wait", **{"for": "code"})) == {"ready": True}
     for wrong in ({"for": "x"}, {"for": "calls:login"}, {"for": "online", "seconds": "x"}):
-        assert (await browser.http.get("/sim/wait", params=wrong)).status_code == 400
+        assert (await web_client.http.get("/sim/wait", params=wrong)).status_code == 400
 
 
-async def test_names_are_there_only_while_somebody_is_logged_in(browser: WebClient):
-    assert (await browser.http.get("/sim/names")).status_code == 409
+async def test_names_are_there_only_while_somebody_is_logged_in(web_client: WebClient):
+    assert (await web_client.http.get("/sim/names")).status_code == 409
 
 
-async def test_a_reset_gives_a_fresh_world(online: WebClient):
-    await online.control("people", friends=3)
-    await online.say("filehelper", "a")
-    await online.control("reset")
-    state = await online.seen("state")
+async def test_a_reset_gives_a_fresh_world(online_client: WebClient):
+    await online_client.control("people", friends=3)
+    await online_client.say("filehelper", "a")
+    await online_client.control("reset")
+    state = await online_client.seen("state")
     assert (state["sent"], state["sessions"], state["logins"], state["settings"]["strict"]) == (
         0,
         0,
@@ -175,12 +175,12 @@ async def test_a_reset_gives_a_fresh_world(online: WebClient):
     assert state["people"] == 15
 
 
-def test_the_command_says_in_one_line_what_it_cannot_have(tmp_path: Path):
+def test_the_command_says_in_one_line_which_port_or_file_it_cannot_use(tmp_path: Path):
     lines: list[str] = []
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
         assert run_simulator(SimulatorOptions(port=port), lines.append, lines.append) == 75
     assert lines.pop().startswith(f"cannot listen on 127.0.0.1:{port}: ")
     (tmp_path / "file").write_text("")
@@ -188,7 +188,7 @@ def test_the_command_says_in_one_line_what_it_cannot_have(tmp_path: Path):
     assert len(lines) == 1
 
 
-async def test_the_command_tells_where_it_is_and_stops_when_told(tmp_path: Path):
+async def test_the_command_prints_its_address_and_stops_on_a_signal(tmp_path: Path):
     code = (
         "from functools import partial; from pathlib import Path; from wx2mqtt.simulator.server import SimulatorOptions, run_simulator; "
         "show = partial(print, flush=True); "
@@ -199,8 +199,8 @@ async def test_the_command_tells_where_it_is_and_stops_when_told(tmp_path: Path)
     first = (await asyncio.wait_for(process.stdout.readline(), MAX_WAIT_SECONDS)).decode()
     url = first.split()[2].removesuffix("/sim")
     trust = ssl.create_default_context(cafile=tmp_path / "ca.pem")
-    async with WebClient(url, verify=trust) as browser:
-        state = await browser.seen("state")
+    async with WebClient(url, verify=trust) as web_client:
+        state = await web_client.seen("state")
         assert state["settings"]["autoscan"]
         assert state["people"] == 17
     process.send_signal(signal.SIGTERM)

@@ -11,77 +11,77 @@ from wx2mqtt.simulator.wecom.qr_codes import SCANNED_WORDS, WAITING_WORDS
 GENERATE, QUERY = "/ai/qc/generate", "/ai/qc/query_result"
 
 
-async def generated(program: WeComClient) -> str:
-    """A new code; its scode."""
-    answer = await program.http.get(GENERATE, params={"source": "wx2mqtt", "plat": 3})
+async def generate_code(client: WeComClient) -> str:
+    """Asks for a new code; returns its scode."""
+    answer = await client.http.get(GENERATE, params={"source": "wx2mqtt", "plat": 3})
     data = answer.json()["data"]
-    assert data["auth_url"].startswith(program.url)
+    assert data["auth_url"].startswith(client.url)
     assert data["auth_url"].endswith(f"?s={data['scode']}")
     return str(data["scode"])
 
 
-async def result(program: WeComClient, scode: str) -> dict[str, Any]:
-    data: dict[str, Any] = (await program.http.get(QUERY, params={"scode": scode})).json()["data"]
+async def query_result(client: WeComClient, scode: str) -> dict[str, Any]:
+    data: dict[str, Any] = (await client.http.get(QUERY, params={"scode": scode})).json()["data"]
     return data
 
 
-async def test_a_scan_makes_a_bot_that_can_subscribe(sim: Simulator, stranger: WeComClient):
+async def test_a_scan_makes_a_bot_that_can_subscribe(sim: Simulator, wecom_client: WeComClient):
     sim.wechat.settings.strict = False
-    scode = await generated(stranger)
-    waiting = [(await result(stranger, scode))["status"] for _ in range(5)]
+    scode = await generate_code(wecom_client)
+    waiting = [(await query_result(wecom_client, scode))["status"] for _ in range(5)]
     assert waiting == [*WAITING_WORDS]
-    scanned = await stranger.control("scan", person="wife")
+    scanned = await wecom_client.control("scan", person="wife")
     assert (scanned["status"], scanned["source"], scanned["person"]) == ("scanned", "wx2mqtt", "wife")
-    assert (await result(stranger, scode))["status"] in SCANNED_WORDS
-    confirmed = await stranger.control("confirm", scode=scode)
-    data = await result(stranger, scode)
+    assert (await query_result(wecom_client, scode))["status"] in SCANNED_WORDS
+    confirmed = await wecom_client.control("confirm", scode=scode)
+    data = await query_result(wecom_client, scode)
     assert data["status"] == "success"
     assert data["bot_info"]["botid"] == confirmed["bot"]
-    assert (await result(stranger, scode)) == data, "its answer may have been lost"
-    answer = await stranger.log_in(data["bot_info"]["botid"], data["bot_info"]["secret"])
+    assert (await query_result(wecom_client, scode)) == data, "its answer may have been lost"
+    answer = await wecom_client.log_in(data["bot_info"]["botid"], data["bot_info"]["secret"])
     assert answer["errcode"] == 0
-    assert await stranger.violations() == []
+    assert await wecom_client.violations() == []
 
 
 async def test_a_second_scan_of_a_person_finds_the_same_bot_or_makes_another(
-    sim: Simulator, stranger: WeComClient
+    sim: Simulator, wecom_client: WeComClient
 ):
     bots = []
     for setting in ("same", "same", "new"):
-        await stranger.control("settings", scan_makes=setting)
-        await generated(stranger)
-        await stranger.control("scan")
-        bots.append((await stranger.control("confirm"))["bot"])
+        await wecom_client.control("settings", scan_makes=setting)
+        await generate_code(wecom_client)
+        await wecom_client.control("scan")
+        bots.append((await wecom_client.control("confirm"))["bot"])
     assert bots[0] == bots[1] != bots[2]
 
 
-async def test_a_code_expires_or_fails(stranger: WeComClient):
+async def test_a_code_expires_or_fails(wecom_client: WeComClient):
     for action, status in (("expire", "expired"), ("fail", "failed")):
-        scode = await generated(stranger)
-        await stranger.control(action)
-        assert (await result(stranger, scode)) == {"status": status}
-    await stranger.control("settings", qr_lifetime=0.0)
-    assert (await result(stranger, await generated(stranger))) == {"status": "expired"}
-    answer = await stranger.http.post("/sim/wecom/scan", json={})
+        scode = await generate_code(wecom_client)
+        await wecom_client.control(action)
+        assert (await query_result(wecom_client, scode)) == {"status": status}
+    await wecom_client.control("settings", qr_lifetime=0.0)
+    assert (await query_result(wecom_client, await generate_code(wecom_client))) == {"status": "expired"}
+    answer = await wecom_client.http.post("/sim/wecom/scan", json={})
     assert (answer.status_code, answer.json()["error"]) == (409, "cannot scan a code that is expired")
 
 
-async def test_a_code_is_scanned_by_itself_if_the_settings_say_so(sim: Simulator, stranger: WeComClient):
+async def test_a_code_is_scanned_by_itself_if_the_settings_say_so(sim: Simulator, wecom_client: WeComClient):
     sim.wechat.settings.strict = False
-    await stranger.control("settings", autoscan="me", waiting_words="wait")
-    scode = await generated(stranger)
-    assert [(await result(stranger, scode))["status"] for _ in range(2)] == ["scanned", "success"]
+    await wecom_client.control("settings", autoscan="me", waiting_words="wait")
+    scode = await generate_code(wecom_client)
+    assert [(await query_result(wecom_client, scode))["status"] for _ in range(2)] == ["scanned", "success"]
 
 
-async def test_wrong_calls_are_counted(stranger: WeComClient):
-    await stranger.http.get(GENERATE)
-    await stranger.http.get(GENERATE, params={"source": "x", "plat": 9})
-    await stranger.http.post(GENERATE, params={"source": "x", "plat": 0})
-    await stranger.http.get(QUERY, params={"scode": "none"})
-    scode = await generated(stranger)
-    await result(stranger, scode)
-    await result(stranger, scode)
-    assert await stranger.violations() == [
+async def test_wrong_calls_are_counted(wecom_client: WeComClient):
+    await wecom_client.http.get(GENERATE)
+    await wecom_client.http.get(GENERATE, params={"source": "x", "plat": 9})
+    await wecom_client.http.post(GENERATE, params={"source": "x", "plat": 0})
+    await wecom_client.http.get(QUERY, params={"scode": "none"})
+    scode = await generate_code(wecom_client)
+    await query_result(wecom_client, scode)
+    await query_result(wecom_client, scode)
+    assert await wecom_client.violations() == [
         "qc_generate: source is missing or too long",
         "qc_generate: tolerated, but: plat is not 0, 1, 2 or 3",
         "qc_generate: POST instead of GET",
@@ -90,21 +90,21 @@ async def test_wrong_calls_are_counted(stranger: WeComClient):
     ]
 
 
-async def test_a_call_can_answer_with_a_code(stranger: WeComClient):
-    await stranger.fault("qc_generate", "ret", value=45009)
-    answer = await stranger.http.get(GENERATE, params={"source": "x", "plat": 0})
+async def test_a_call_can_answer_with_a_code(wecom_client: WeComClient):
+    await wecom_client.fault("qc_generate", "ret", value=45009)
+    answer = await wecom_client.http.get(GENERATE, params={"source": "x", "plat": 0})
     assert answer.json() == {"errcode": 45009, "errmsg": "api freq out of limit"}
 
 
-async def test_the_code_is_drawn_for_the_phone(stranger: WeComClient):
-    scode = await generated(stranger)
-    picture = await stranger.http.get(f"/sim/wecom/qrcode/{scode}")
+async def test_the_phone_gets_a_picture_of_the_code(wecom_client: WeComClient):
+    scode = await generate_code(wecom_client)
+    picture = await wecom_client.http.get(f"/sim/wecom/qrcode/{scode}")
     assert picture.headers["content-type"] == "image/jpeg"
 
 
-async def test_a_reset_forgets_all(sim: Simulator, bot: WeComClient):
-    await generated(bot)
-    await bot.http.post("/sim/reset")
-    assert await bot.end() == 1001
-    state = await bot.seen("state")
+async def test_a_reset_removes_all_bots_and_codes(sim: Simulator, subscribed_client: WeComClient):
+    await generate_code(subscribed_client)
+    await subscribed_client.http.post("/sim/reset")
+    assert await subscribed_client.end() == 1001
+    state = await subscribed_client.seen("state")
     assert (state["codes"], state["connections"]) == ([], 0)
