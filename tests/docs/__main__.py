@@ -20,14 +20,16 @@ def main() -> int:
     written = write_files(files)
     for path in written.changed:
         print(f"written: {path.relative_to(markdown.ROOT)}")
-    for path in written.left:
+    for path in written.incomplete:
         print(f"not written, something is missing: {path.relative_to(markdown.ROOT)}")
-    print(f"{len(files) - len(written.changed) - len(written.left)} of {len(files)} files were up to date")
+    print(
+        f"{len(files) - len(written.changed) - len(written.incomplete)} of {len(files)} files were up to date"
+    )
     missing = list(missing_parts())
     for part in missing:
         print(f"missing: {part}")
     report_blocks()
-    return 1 if missing or written.left else 0
+    return 1 if missing or written.incomplete else 0
 
 
 def report_blocks() -> None:

@@ -68,7 +68,7 @@ def schema_text() -> str:
 
 
 def missing_parts() -> Iterator[str]:
-    """Yields what the code lacks, a sentence each that says where it belongs."""
+    """Yields for each thing that the code lacks a sentence that says where it belongs."""
     yield from _missing_texts()
     yield from _missing_descriptions()
     for name in sorted(limits_without_row()):
@@ -81,13 +81,13 @@ def _missing_texts() -> Iterator[str]:
     """Makes all Chinese tables with the English texts, and yields those that have no Chinese."""
     needed: dict[str, set[str]] = {"tables": set(), "limits": set()}
 
-    def note(file: str, english: str) -> str:
+    def record(file: str, english: str) -> str:
         needed[file].add(english)
         return english
 
     with (
-        patch.object(tables, "said", lambda english, _: note("tables", english)),
-        patch.object(limits_table, "said", lambda english, _: note("limits", english)),
+        patch.object(tables, "translated", lambda english, _: record("tables", english)),
+        patch.object(limits_table, "said", lambda english, _: record("limits", english)),
     ):
         for name, make_table in tables.TABLES.items():
             # A code without cause and cure is reported as such.
@@ -112,22 +112,22 @@ def _missing_descriptions() -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """What became of the files."""
+class WriteReport:
+    """Which files were written, and which could not be."""
 
     changed: list[Path]
     #: Files for which the code lacks something; they stay as they are.
-    left: list[Path]
+    incomplete: list[Path]
 
 
-def write_files(files: Mapping[Path, Callable[[], str]]) -> Written:
+def write_files(files: Mapping[Path, Callable[[], str]]) -> WriteReport:
     """Writes the files whose content has changed."""
-    written = Written([], [])
+    written = WriteReport([], [])
     for path, make_content in files.items():
         try:
             content = make_content()
         except KeyError:
-            written.left.append(path)
+            written.incomplete.append(path)
             continue
         if not path.exists() or path.read_text(encoding="utf-8") != content:
             path.write_text(content, encoding="utf-8")

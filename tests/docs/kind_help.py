@@ -9,14 +9,14 @@ from wx2mqtt.model import Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindHelp:
-    """What the documentation says of a kind."""
+    """The texts of the documentation about one kind of message."""
 
     about: str
-    #: Of the object named after the kind.
+    #: The keys of the object that has the name of the kind.
     keys: tuple[str, ...] = ()
-    #: Which bytes there are.
+    #: Which files a message of the kind has.
     files: str = ""
-    #: In which form it can be sent; empty: not at all.
+    #: How it can be sent; empty: not at all.
     sent_as: str = ""
 
 

@@ -1,4 +1,4 @@
-"""What a row of the table of limits (`limit_table.py`) is, and what several rows say."""
+"""The type of a row of the table of limits (`limit_table.py`), and consequences that several rows share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wx2mqtt.bounded_json import JsonBounds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One row of the table: what is bounded, at how much, and what happens to more than that."""
+    """One row of the table: what is limited, to how much, and what happens to more than that."""
 
     bounded: str
     value: float
@@ -36,7 +36,7 @@ TOO_LARGE = "result `rejected`, code `too_large`"
 READING_PAUSES = "reading from the other side pauses"
 WAITS = "the rest waits in the store"
 IDLE_CLOSED = "the one that is idle the longest is closed; without an idle one status 503"
-HUNG_UP = "the connection to the broker is closed"
+CONNECTION_CLOSED = "the connection to the broker is closed"
 LEFT_OUT = "the rest is left out"
 COUNTED = "the rest is counted in one line"
 OLDEST_FORGOTTEN = "the oldest are forgotten"

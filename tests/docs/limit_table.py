@@ -10,8 +10,8 @@ from __future__ import annotations
 from tests.docs.limit_rows import (
     BAD_COMMAND,
     BAD_REQUEST,
+    CONNECTION_CLOSED,
     COUNTED,
-    HUNG_UP,
     IDLE_CLOSED,
     LEFT_OUT,
     OLDEST_FORGOTTEN,
@@ -225,7 +225,9 @@ _BRIDGE_LIMITS = (
         "result `rejected`, code `bad_file`",
     ),
     limit("properties of an MQTT 5 packet", packets.MAX_PROPERTIES, "properties", "the rest is ignored"),
-    limit("a packet of the broker without message", packets.MAX_CONTROL_PACKET_BYTES, "bytes", HUNG_UP),
+    limit(
+        "a packet of the broker without message", packets.MAX_CONTROL_PACKET_BYTES, "bytes", CONNECTION_CLOSED
+    ),
     limit(
         "other servers that a broker names",
         broker_options.MAX_SERVER_REFERENCES,

@@ -1,4 +1,6 @@
-"""The man page, from the command line's own help: `make docs` writes `deploy/man/wx2mqtt.1`, which the wheel installs."""
+"""The man page, from the command line's own help: `make docs` writes `deploy/man/wx2mqtt.1`, which the wheel
+installs.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,8 @@ def manual_text() -> str:
         "COMMAND [OPTIONS] [ARGUMENTS]",
         ".SH COMMANDS",
     ]
-    for name, one in leaf_commands(command, "wx2mqtt"):
-        lines += _command_lines(name, one)
+    for name, inner in leaf_commands(command, "wx2mqtt"):
+        lines += _command_lines(name, inner)
     lines.append(".SH EXIT STATUS")
     for code, meaning in EXIT_CODES.items():
         lines += [".TP", f".B {code}", roff(meaning)]

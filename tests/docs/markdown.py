@@ -42,7 +42,7 @@ class Block:
 
     @property
     def is_run(self) -> bool:
-        """Whether a test runs it: shell of an English page that no comment excepts."""
+        """Returns whether a test runs it: shell of an English page that no comment excepts."""
         english = self.path == ROOT / "README.md" or self.path.is_relative_to(ROOT / "docs" / "en")
         return self.language == "sh" and english and self.check in {"run", "default"}
 
@@ -117,19 +117,19 @@ def anchors(path: Path) -> frozenset[str]:
     text = re.sub(
         r"^( *)```.*?^ *```\s*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
     )
-    known: set[str] = set()
+    names_used: set[str] = set()
     for line in text.splitlines():
         if heading := _HEADING.match(line):
             base = anchor(heading[1])
             name, number = base, 0
-            while name in known:
+            while name in names_used:
                 number += 1
                 name = f"{base}-{number}"
-            known.add(name)
-    return frozenset(known)
+            names_used.add(name)
+    return frozenset(names_used)
 
 
 def anchor(heading: str) -> str:
     """Returns the anchor of a heading: letters and digits of every script, `-` for a space."""
-    shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
-    return re.sub(r"[^\w\- ]", "", shown.strip().lower()).replace(" ", "-")
+    link_free = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+    return re.sub(r"[^\w\- ]", "", link_free.strip().lower()).replace(" ", "-")

@@ -1,4 +1,4 @@
-"""A home for the commands of the documentation: the demo on iLink, logged in, and a folder of its own."""
+"""A sandbox for the commands of the documentation: the demo on iLink, logged in, and a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS
 
 DEFAULT_PORTS = {"phone": "8070", "broker": "1883", "page": "8099"}
-SAY_EVERY_SECONDS = 0.5
+WRITE_EVERY_SECONDS = 0.5
 """The person in the demo writes this often, so that somebody who listens hears something."""
 
 CONFIGURATION = """\
@@ -59,7 +59,7 @@ class Sandbox:
         programs = (str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"])
         return {"PATH": ":".join(programs), "HOME": str(folder), "LANG": "C.UTF-8", "NO_PROXY": "*"}
 
-    def say(self, text: str) -> None:
+    def write_to_bot(self, text: str) -> None:
         """Lets the person write to the bot."""
         answer = self.http.post("/sim/ilink/say", json={"from": "me", "text": text})
         assert answer.status_code == 200, answer.text
@@ -79,12 +79,12 @@ class Sandbox:
             ("waiting_for_scan", "scan", {"person": "me"}),
             ("waiting_for_confirm", "confirm", {}),
         )
-        for state, order, body in steps:
+        for state, step, body in steps:
             self._wait_for_login(state)
-            answer = self.http.post(f"/sim/ilink/{order}", json=body)
+            answer = self.http.post(f"/sim/ilink/{step}", json=body)
             assert answer.status_code == 200, answer.text
         self._wait_for_login("online")
-        self.say("hello")
+        self.write_to_bot("hello")
 
     def _wait_for_login(self, state: str) -> None:
         command = ["mosquitto_sub", "-p", self.ports["broker"], "-t", "wx/login/state"]
@@ -92,7 +92,7 @@ class Sandbox:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listener:
             assert listener.stdout is not None
             states = (json.loads(line)["state"] for line in listener.stdout)
-            assert next((one for one in states if one == state), None), f"the demo never said {state}"
+            assert next((line for line in states if line == state), None), f"the demo never said {state}"
             listener.terminate()
 
 
@@ -119,19 +119,19 @@ def sandbox(folder: Path) -> Iterator[Sandbox]:
         try:
             assert demo.stdout is not None
             next(line for line in demo.stdout if "Stop with" in line)
-            home = Sandbox(folder, ports, http)
-            home._link_programs()
-            home._log_in()
+            demo_sandbox = Sandbox(folder, ports, http)
+            demo_sandbox._link_programs()
+            demo_sandbox._log_in()
 
-            def talk() -> None:
-                while not stopped.wait(SAY_EVERY_SECONDS):
-                    home.say("hello")
+            def write_repeatedly() -> None:
+                while not stopped.wait(WRITE_EVERY_SECONDS):
+                    demo_sandbox.write_to_bot("hello")
 
-            (talking := threading.Thread(target=talk)).start()
+            (writer := threading.Thread(target=write_repeatedly)).start()
             try:
-                yield home
+                yield demo_sandbox
             finally:
                 stopped.set()
-                talking.join()
+                writer.join()
         finally:
             demo.terminate()

@@ -44,32 +44,32 @@ def prepared(text: str, page: Path, docs: Path, copied: set[Path]) -> str:
         """Returns the file outside of the pages that a link leads to, or None."""
         if re.match(r"[a-z]+:|#", target):
             return None
-        goal = (page.parent / target.partition("#")[0]).resolve()
-        return None if goal.is_relative_to(docs) else goal
+        target_path = (page.parent / target.partition("#")[0]).resolve()
+        return None if target_path.is_relative_to(docs) else target_path
 
-    def picture(goal: Path) -> str:
-        copied.add(goal)
-        return "../" * (len(page.relative_to(docs).parts) - 1) + f"pictures/{goal.name}"
+    def picture(target_path: Path) -> str:
+        copied.add(target_path)
+        return "../" * (len(page.relative_to(docs).parts) - 1) + f"pictures/{target_path.name}"
 
-    def other_language(goal: Path, target: str) -> str:
+    def other_language(target_path: Path, target: str) -> str:
         """Returns the link to a page of the site in the other language, which stands beside this one."""
-        built = goal.relative_to(ROOT / "docs").with_suffix(".html")
+        built = target_path.relative_to(ROOT / "docs").with_suffix(".html")
         built = built.with_name("index.html") if built.name == "README.html" else built
         return "../" * len(page.relative_to(docs).parts) + f"{built}{''.join(target.partition('#')[1:])}"
 
     def link(match: re.Match[str]) -> str:
-        goal = path_of(match[3])
-        if goal is None:
+        target_path = path_of(match[3])
+        if target_path is None:
             return match[0]
-        if match[1] and goal.suffix in PICTURES:
-            return f"![{match[2]}]({picture(goal)})"
-        if goal.is_relative_to(ROOT / "docs"):
-            return f"[{match[2]}]({other_language(goal, match[3])})"
-        return f"{match[2]} (`{goal.relative_to(ROOT)}`)"
+        if match[1] and target_path.suffix in PICTURES:
+            return f"![{match[2]}]({picture(target_path)})"
+        if target_path.is_relative_to(ROOT / "docs"):
+            return f"[{match[2]}]({other_language(target_path, match[3])})"
+        return f"{match[2]} (`{target_path.relative_to(ROOT)}`)"
 
     def source(match: re.Match[str]) -> str:
-        goal = path_of(match[2])
-        return match[0] if goal is None else f"{match[1]}{picture(goal)}{match[3]}"
+        target_path = path_of(match[2])
+        return match[0] if target_path is None else f"{match[1]}{picture(target_path)}{match[3]}"
 
     return _SOURCE.sub(source, _LINK.sub(link, text))
 
@@ -80,8 +80,10 @@ def prepare(language: str) -> Path:
     shutil.rmtree(pages, ignore_errors=True)
     copied: set[Path] = set()
     for page in sorted(docs.rglob("*.md")):
-        (goal := pages / page.relative_to(docs)).parent.mkdir(parents=True, exist_ok=True)
-        goal.write_text(prepared(page.read_text(encoding="utf-8"), page, docs, copied), encoding="utf-8")
+        (target_path := pages / page.relative_to(docs)).parent.mkdir(parents=True, exist_ok=True)
+        target_path.write_text(
+            prepared(page.read_text(encoding="utf-8"), page, docs, copied), encoding="utf-8"
+        )
     for picture in copied:
         (pages / "pictures").mkdir(exist_ok=True)
         shutil.copy(picture, pages / "pictures")
@@ -97,7 +99,7 @@ def prepare(language: str) -> Path:
 
 
 class _Anchors(HTMLParser):
-    """The ids and the links of one page of the site."""
+    """Collects the ids and the links of one page of the site."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,11 +125,11 @@ def broken_anchors(site: Path) -> Iterator[str]:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc or path.name == "404.html":
                 continue
-            goal = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-            goal = goal / "index.html" if goal.is_dir() else goal
+            target_path = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target_path = target_path / "index.html" if target_path.is_dir() else target_path
             fragment = unquote(parts.fragment)
-            is_known = goal in pages and (not fragment or fragment in pages[goal].ids)
-            if not is_known and goal.suffix in {"", ".html"}:
+            is_known = target_path in pages and (not fragment or fragment in pages[target_path].ids)
+            if not is_known and target_path.suffix in {"", ".html"}:
                 yield f"{path.relative_to(site.resolve())}: {unquote(link)}"
 
 

@@ -65,7 +65,7 @@ EXIT_CODES: Mapping[int, str] = {
 }
 
 
-def said(english: str, language: Language) -> str:
+def translated(english: str, language: Language) -> str:
     """Returns a text of the reference in a language. Raises `KeyError` where the Chinese one is missing."""
     if not english:
         return ""
@@ -95,7 +95,7 @@ def topics(language: Language) -> str:
             f"`wx/{topic.pattern}`",
             by[not topic.by_bridge],
             yes[not topic.retained],
-            said(topic.meaning, language),
+            translated(topic.meaning, language),
         )
         for topic in TOPIC_TABLE
     )
@@ -106,10 +106,10 @@ def kinds(language: Language) -> str:
     rows = (
         (
             f"`{kind}`",
-            said(row.about, language),
+            translated(row.about, language),
             " ".join(f"`{key}`" for key in row.keys),
-            said(row.files, language),
-            said(row.sent_as, language),
+            translated(row.files, language),
+            translated(row.sent_as, language),
         )
         for kind, row in KIND_HELP.items()
     )
@@ -117,11 +117,11 @@ def kinds(language: Language) -> str:
 
 
 def codes(names: Iterable[str]) -> Callable[[Language], str]:
-    def made(language: Language) -> str:
+    def make_table(language: Language) -> str:
         rows = ((f"`{name}`", *CODE_HELP[name].in_language(language)) for name in CODE_HELP if name in names)
         return table("codes", rows, language)
 
-    return made
+    return make_table
 
 
 def configuration(language: Language) -> str:
@@ -130,7 +130,7 @@ def configuration(language: Language) -> str:
     rows: list[tuple[str, str, str]] = []
     for name, top in keys_of(Settings).items():
         rows = [] if top.model else [_key_row((name,), top, language)]
-        about = f"{said(top.description, language)}\n\n" if top.kind in BRANCH_KINDS else ""
+        about = f"{translated(top.description, language)}\n\n" if top.kind in BRANCH_KINDS else ""
         rows += [
             _key_row(path, key, language) for path, key in walk(Settings) if path[0] == name and len(path) > 1
         ]
@@ -141,15 +141,19 @@ def configuration(language: Language) -> str:
 def _key_row(path: tuple[str, ...], key: ConfigKey, language: Language) -> tuple[str, str, str]:
     dotted = ".".join(path).replace("*", DEFAULT_ACCOUNT, 1).replace("*", "<name>")
     has_default = key.model is None and "<name>" not in dotted
-    return f"`{dotted}`", f"`{default_text(key)}`" if has_default else "", said(key.description, language)
+    return (
+        f"`{dotted}`",
+        f"`{default_text(key)}`" if has_default else "",
+        translated(key.description, language),
+    )
 
 
 def leaf_commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     inner = getattr(command, "commands", {})
     if not inner or (name != "wx2mqtt" and command.invoke_without_command):
         yield name, command
-    for key, one in inner.items():
-        yield from leaf_commands(one, f"{name} {key}")
+    for key, inner_command in inner.items():
+        yield from leaf_commands(inner_command, f"{name} {key}")
 
 
 def command_line(language: Language) -> str:
@@ -157,11 +161,11 @@ def command_line(language: Language) -> str:
     parts = []
     for name, command in leaf_commands(typer.main.get_command(app), "wx2mqtt"):
         rows = [
-            (_option(parameter), said(getattr(parameter, "help", "") or "", language))
+            (_option(parameter), translated(getattr(parameter, "help", "") or "", language))
             for parameter in command.params
             if parameter.name != "help"
         ]
-        usage = f"## {name}\n\n{said((command.help or '').strip(), language)}\n"
+        usage = f"## {name}\n\n{translated((command.help or '').strip(), language)}\n"
         parts.append(usage + (f"\n{table('options', rows, language)}" if rows else ""))
     return "\n".join(parts)
 
@@ -174,7 +178,9 @@ def _option(parameter: Any) -> str:
 
 def exit_codes(language: Language) -> str:
     return table(
-        "exit-codes", ((f"`{code}`", said(text, language)) for code, text in EXIT_CODES.items()), language
+        "exit-codes",
+        ((f"`{code}`", translated(text, language)) for code, text in EXIT_CODES.items()),
+        language,
     )
 
 
@@ -182,8 +188,8 @@ def all_metrics() -> Iterator[tuple[Metric[Any], tuple[str, ...]]]:
     """Yields every metric with all of its labels."""
     yield from ((metric, ("account", *metric.labels)) for metric in ACCOUNT_METRICS)
     for table in (SHARED_METRICS, PROCESS_METRICS, CLUSTER_METRICS, INFO_METRICS, (STORE_ANSWERS_METRIC,)):
-        whole: tuple[Metric[Any], ...] = table
-        yield from ((metric, metric.labels) for metric in whole)
+        typed_table: tuple[Metric[Any], ...] = table
+        yield from ((metric, metric.labels) for metric in typed_table)
     yield from ((metric, ("account", *metric.labels)) for metric in CALL_METRICS)
 
 
@@ -193,7 +199,7 @@ def metrics(language: Language) -> str:
             f"`wx2mqtt_{metric.name}{'_total' if metric.type == 'counter' else ''}`",
             metric.type,
             " ".join(f"`{label}`" for label in labels),
-            said(metric.help, language),
+            translated(metric.help, language),
         )
         for metric, labels in all_metrics()
     ]
@@ -230,7 +236,7 @@ FURTHER_FINDINGS: Mapping[str, str] = {
 
 
 def doctor(language: Language) -> str:
-    """Returns what the doctor says where something is wrong, with the cure, both with their facts as `{name}`."""
+    """Returns the problems that the doctor finds, with their cures; their details are written as `{name}`."""
     rows = []
     for key, cure in DIAGNOSTICS_MESSAGES.items():
         if key.endswith("_cure"):

@@ -1,4 +1,6 @@
-"""The pages of alarms do what they say: their blocks and their tables of fields, on the whole bridge with simulated iLink."""
+"""The pages of alarms do what they say: their blocks and their tables of fields, on the whole bridge with
+simulated iLink.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 LANGUAGES = ("en", "zh")
 MAX_PAGE_LINES = 42  # a screen, without empty lines
 BRIDGE, NTFY = "192.168.1.10:8098", "192.168.1.10:8097"
-OUTSIDE = "https://wechat.example.org"
+EXTERNAL_URL = "https://wechat.example.org"
 PICTURE = (ROOT / "docs" / "images" / "phone.png").read_bytes()
 both_languages = pytest.mark.parametrize("language", LANGUAGES)
 
@@ -61,8 +63,8 @@ GRAFANA_RECEIVER = {
     },
 }
 
-# What comes of the blocks that a shell runs, by page and place: texts or their first words, and the kinds of files.
-ARRIVES: dict[str, list[dict[str, list[str]]]] = {
+# The messages that each shell block sends, by page and position: texts or their first words, and kinds of files.
+EXPECTED_MESSAGES: dict[str, list[dict[str, list[str]]]] = {
     "start/alarms": [{"en": ["It works"], "zh": ["通了"]}],
     "examples/ntfy": [
         {"en": ["Disk\n95 % full"], "zh": ["磁盘\n已用 95 %"]},
@@ -84,11 +86,11 @@ ARRIVES: dict[str, list[dict[str, list[str]]]] = {
         {"en": ["The backup failed"], "zh": ["备份失败"]},
     ],
 }
-BLOCKS = [(page, place) for page, expected in ARRIVES.items() for place in range(len(expected))]
+BLOCKS = [(page, index) for page, expected in EXPECTED_MESSAGES.items() for index in range(len(expected))]
 
 
 class AlarmHome:
-    """A bridge with the sender of the page, its fallback, and a folder with the token and two files."""
+    """A home with the sender and the fallback of the page, and a folder with the token and two files."""
 
     def __init__(self, home: ILinkHome, service: AlarmReceiver, ports: dict[str, str]) -> None:
         self.home = home
@@ -102,21 +104,21 @@ class AlarmHome:
     def token(self) -> str:
         return (self.folder / "alarms.token").read_text().strip()
 
-    def filled(self, text: str) -> str:
+    def fill_in(self, text: str) -> str:
         """Returns a text of a page with the addresses and the token of this home."""
-        for address, own in self._ports.items():
-            text = text.replace(address, own)
+        for address, local_address in self._ports.items():
+            text = text.replace(address, local_address)
         return re.sub(r"\bTOKEN\b(?!:)", self.token, text)
 
-    async def begin(self) -> None:
-        """Lets WeChat take ten messages again."""
+    async def renew_quota(self) -> None:
+        """Lets the person write, so that WeChat takes ten messages again."""
         since = self.home.subscriber.count
         await self.home.bot.write("hello")
         await self.home.body("wx/in/me", since=since, text="hello")
         self._sent_before = len(await self.home.bot.get("ilink/sent"))
 
     async def run(self, script: str) -> tuple[int, str]:
-        """Runs a block of shell as it is written; its exit status and its output."""
+        """Runs a block of shell as it is written; returns its exit status and its output."""
         environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -134,8 +136,8 @@ class AlarmHome:
         assert process.returncode is not None
         return process.returncode, output.decode()
 
-    async def arrive(self, *texts: str, urgent: bool = True) -> None:
-        """Waits until these texts (or files of these kinds) are in WeChat; the first one as an alarm, or as none."""
+    async def wait_for_messages(self, *texts: str, urgent: bool = True) -> None:
+        """Waits until WeChat has these texts (or kinds of files), the first one as an alarm if `urgent`, else not."""
         missing, seen = set(texts), self._sent_before
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while missing:
@@ -143,11 +145,11 @@ class AlarmHome:
                 missing -= {line["text"] if line["kind"] == "text" else line["kind"] for line in lines}
                 missing -= {line["text"].partition(" ")[0] for line in lines}
                 seen += len(lines)
-        command = next(one for one in self._commands() if one.get("text") == texts[0])
+        command = next(fields for fields in self._commands() if fields.get("text") == texts[0])
         assert (command["urgent"], command["priority"] == "high") == (urgent, urgent)
 
     def _commands(self) -> list[dict[str, Any]]:
-        """The commands in the store, newest first."""
+        """Returns the commands in the store, the newest first."""
         database = f"{(self.home.bridge.store / 'wx2mqtt.db').as_uri()}?mode=ro"
         with closing(sqlite3.connect(database, uri=True)) as connection:
             rows = connection.execute("SELECT command FROM command ORDER BY rowid DESC").fetchall()
@@ -156,11 +158,13 @@ class AlarmHome:
 
 def blocks_of(page: str, language: str, language_of_block: str) -> list[Block]:
     path = ROOT / "docs" / language / f"{page}.md"
-    return [one for one in blocks(path) if one.check == "tested" and one.language == language_of_block]
+    return [
+        block for block in blocks(path) if block.check == "tested" and block.language == language_of_block
+    ]
 
 
 def tables(page: str, language: str) -> list[list[list[str]]]:
-    """Returns the rows of each table of a page without its head; of a cell what stands in its first code span, else its text."""
+    """Returns the rows of each table of a page without its head. Of a cell it keeps the code."""
     found: list[list[list[str]]] = []
     is_inside = False
     for line in (ROOT / "docs" / language / f"{page}.md").read_text(encoding="utf-8").splitlines():
@@ -181,14 +185,14 @@ def code(cell: str) -> list[str]:
 
 def run_setup(folder: Path, language: str) -> dict[str, Any]:
     """Makes the token as the page says; returns the `web` of the configuration that it shows."""
-    (made,) = (one for one in blocks_of("start/alarms", language, "sh") if "openssl" in one.text)
-    subprocess.run(["bash", "-eu", "-c", made.text], cwd=folder, check=True)
-    (shown,) = blocks_of("start/alarms", language, "yaml")
-    return dict(yaml.safe_load(shown.text)["web"])
+    (token_block,) = (block for block in blocks_of("start/alarms", language, "sh") if "openssl" in block.text)
+    subprocess.run(["bash", "-eu", "-c", token_block.text], cwd=folder, check=True)
+    (settings_block,) = blocks_of("start/alarms", language, "yaml")
+    return dict(yaml.safe_load(settings_block.text)["web"])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AlarmHome]:
+async def alarm_home(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AlarmHome]:
     folder = tmp_path_factory.mktemp("alarms")
     ports = {address: f"127.0.0.1:{free_port()}" for address in (BRIDGE, NTFY)}
     async with at_ilink_home(folder, DURABLE) as home:
@@ -214,9 +218,9 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ala
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def alarms(running: AlarmHome) -> AlarmHome:
-    await running.begin()
-    return running
+async def alarms(alarm_home: AlarmHome) -> AlarmHome:
+    await alarm_home.renew_quota()
+    return alarm_home
 
 
 @both_languages
@@ -255,48 +259,50 @@ async def test_each_page_is_short_sets_urgent_and_says_how_one_sees_that_it_fail
 
 
 @both_languages
-@pytest.mark.parametrize(("page", "place"), BLOCKS, ids=[f"{page}-{place}" for page, place in BLOCKS])
-async def test_the_shell_blocks_run_as_written(alarms, page, place, language):
+@pytest.mark.parametrize(("page", "index"), BLOCKS, ids=[f"{page}-{index}" for page, index in BLOCKS])
+async def test_the_shell_blocks_run_as_written(alarms, page, index, language):
     run = [
-        one for one in blocks_of(page, language, "sh") if one.reason == "test_the_shell_blocks_run_as_written"
+        block
+        for block in blocks_of(page, language, "sh")
+        if block.reason == "test_the_shell_blocks_run_as_written"
     ]
-    assert len(run) == len(ARRIVES[page])
-    # The page is for one reader: the key of the other language is another day's.
-    script = alarms.filled(run[place].text).replace("backup-", f"backup-{language}-")
+    assert len(run) == len(EXPECTED_MESSAGES[page])
+    # A reader follows one language: the blocks of the other one use another key.
+    script = alarms.fill_in(run[index].text).replace("backup-", f"backup-{language}-")
     status, output = await alarms.run(script)
     assert status == 0, output
-    await alarms.arrive(*ARRIVES[page][place][language])
+    await alarms.wait_for_messages(*EXPECTED_MESSAGES[page][index][language])
 
 
 @both_languages
-async def test_a_shell_knows_whether_the_alarm_arrived(alarms, language):
-    (block,) = (one for one in blocks_of("examples/curl", language, "sh") if "alarm()" in one.text)
-    script = alarms.filled(block.text)
-    good, bad = re.findall(r'echo "([^"$：:]+)', script)
+async def test_the_exit_status_of_the_shell_block_says_whether_the_alarm_arrived(alarms, language):
+    (block,) = (block for block in blocks_of("examples/curl", language, "sh") if "alarm()" in block.text)
+    script = alarms.fill_in(block.text)
+    status_sent, status_failed = re.findall(r'echo "([^"$：:]+)', script)
     status, output = await alarms.run(script)
-    assert (status, output.strip()) == (0, good)
+    assert (status, output.strip()) == (0, status_sent)
     await alarms.home.bot.post("ilink/window", ago=25 * 3600)
-    taken = len(alarms.service.bodies)
+    taken_address = len(alarms.service.bodies)
     status, output = await alarms.run(script)
-    assert (status, output.strip()) == (0, good)
-    assert len(alarms.service.bodies) == taken + 1
+    assert (status, output.strip()) == (0, status_sent)
+    assert len(alarms.service.bodies) == taken_address + 1
     alarms.service.status = 500
     try:
         status, output = await alarms.run(script)
     finally:
         alarms.service.status = 200
     assert status == 1
-    assert output.startswith(bad)
+    assert output.startswith(status_failed)
     assert '"code": "window_closed"' in output
     status, output = await alarms.run(
         script.replace("urgent=1&", "")
-    )  # no fallback: the window is all there is
+    )  # without a fallback nothing can be sent
     assert status == 1
     assert '"status": "failed"' in output
-    away = script.replace("http://127.0.0.1", "http://127.0.0.2")
-    status, output = await alarms.run(away.replace("/send/me", "/nowhere/me"))
+    unreachable = script.replace("http://127.0.0.1", "http://127.0.0.2")
+    status, output = await alarms.run(unreachable.replace("/send/me", "/nowhere/me"))
     assert status == 1
-    assert bad in output
+    assert status_failed in output
 
 
 @both_languages
@@ -304,31 +310,33 @@ async def test_ntfy_has_an_address_of_its_own(alarms, language):
     ((server, topic, token, priority),) = [
         [code(row[1]) for row in rows] for rows in tables("examples/ntfy", language)
     ]
-    (own,) = blocks_of("examples/ntfy", language, "yaml")
-    assert yaml.safe_load(own.text) == {"web": {"ntfy_listen": "0.0.0.0:8097"}}
+    (local_address,) = blocks_of("examples/ntfy", language, "yaml")
+    assert yaml.safe_load(local_address.text) == {"web": {"ntfy_listen": "0.0.0.0:8097"}}
     for base in (server[0], f"http://{NTFY}"):
         answer = await alarms.http.post(
-            alarms.filled(f"{base}/{topic[0]}"),
+            alarms.fill_in(f"{base}/{topic[0]}"),
             content=f"at {base}",
-            headers={"authorization": f"Bearer {alarms.filled(token[0])}", "priority": priority[-1]},
+            headers={"authorization": f"Bearer {alarms.fill_in(token[0])}", "priority": priority[-1]},
         )
         assert answer.status_code == 200, answer.text
-    await alarms.arrive(f"at {server[0]}", f"at http://{NTFY}")
+    await alarms.wait_for_messages(f"at {server[0]}", f"at http://{NTFY}")
 
 
 @both_languages
 async def test_the_python_block_of_gotify(alarms, language):
     (block,) = blocks_of("examples/gotify", language, "python")
-    (alarms.folder / "push.py").write_text(alarms.filled(block.text))
+    (alarms.folder / "push.py").write_text(alarms.fill_in(block.text))
     status, output = await alarms.run(f"'{sys.executable}' push.py")
     assert status == 0, output
     assert int(output) > 0
-    await alarms.arrive("\n".join(ARRIVES["examples/gotify"][1][language][0].splitlines()))
+    await alarms.wait_for_messages(
+        "\n".join(EXPECTED_MESSAGES["examples/gotify"][1][language][0].splitlines())
+    )
 
 
 @both_languages
 async def test_the_webhook_of_grafana(alarms, language):
-    """What version 12 posts to a contact point with these settings."""
+    """Version 12 posts this to a contact point with these settings."""
     (block,) = blocks_of("examples/grafana", language, "yaml")
     ((receiver,),) = (point["receivers"] for point in yaml.safe_load(block.text)["contactPoints"])
     assert [error.message for error in Draft202012Validator(GRAFANA_RECEIVER).iter_errors(receiver)] == []
@@ -336,20 +344,22 @@ async def test_the_webhook_of_grafana(alarms, language):
     ((_, url, scheme, credentials),) = tables("examples/grafana", language)
     typed = [code(row[1])[0] for row in (url, scheme, credentials)]
     assert typed == [settings["url"], settings["authorization_scheme"], settings["authorization_credentials"]]
-    body = grafana(begun=f"2026-11-30T0{LANGUAGES.index(language)}:00:00Z")
+    body = grafana(started_at=f"2026-11-30T0{LANGUAGES.index(language)}:00:00Z")
     body["alerts"][0]["fingerprint"] = language
     answer = await alarms.http.post(
-        alarms.filled(settings["url"]),
+        alarms.fill_in(settings["url"]),
         json=body,
         headers={"authorization": f"{settings['authorization_scheme']} {alarms.token}"},
     )
     assert answer.status_code == 202, answer.text
-    await alarms.arrive("FIRING: Disk (critical)\nnas: 95 % full\nhttp://grafana/d/abc?viewPanel=2")
+    await alarms.wait_for_messages(
+        "FIRING: Disk (critical)\nnas: 95 % full\nhttp://grafana/d/abc?viewPanel=2"
+    )
 
 
 @both_languages
 async def test_the_fields_of_uptime_kuma(alarms, language):
-    """What versions 2 and 1 post with these fields (server/notification-providers/ntfy.js and gotify.js)."""
+    """Versions 2 and 1 post this with these fields (server/notification-providers/ntfy.js and gotify.js)."""
     ntfy, gotify = tables("examples/uptime-kuma", language)
     topic, server, token = (code(ntfy[row][1])[0] for row in (2, 3, 6))
     priority = int(ntfy[4][1][0])
@@ -360,15 +370,15 @@ async def test_the_fields_of_uptime_kuma(alarms, language):
         "title": "Router Down [Uptime-Kuma]",
     }
     tags = {"tags": ["red_circle"], "actions": [{"action": "view", "label": "Open", "url": "http://router/"}]}
-    bearer = {"authorization": f"Bearer {alarms.filled(token)}"}
-    answer = await alarms.http.post(alarms.filled(server), json={**down, **tags}, headers=bearer)
+    bearer = {"authorization": f"Bearer {alarms.fill_in(token)}"}
+    answer = await alarms.http.post(alarms.fill_in(server), json={**down, **tags}, headers=bearer)
     assert answer.status_code == 200, answer.text
-    await alarms.arrive("🔴 Router Down [Uptime-Kuma]\ntimeout")
+    await alarms.wait_for_messages("🔴 Router Down [Uptime-Kuma]\ntimeout")
     token, server = (code(gotify[row][1])[0] for row in (0, 1))
     old = {"message": "[Router] down", "priority": int(gotify[2][1]), "title": "Uptime-Kuma"}
-    answer = await alarms.http.post(alarms.filled(f"{server}/message?token={token}"), json=old)
+    answer = await alarms.http.post(alarms.fill_in(f"{server}/message?token={token}"), json=old)
     assert answer.status_code == 200, answer.text
-    await alarms.arrive("Uptime-Kuma\n[Router] down")
+    await alarms.wait_for_messages("Uptime-Kuma\n[Router] down")
 
 
 @both_languages
@@ -384,51 +394,51 @@ async def test_the_fields_of_synology(alarms, language):
     url = code(rows[1][1])[0]
     headers = dict(code(row[1]) for row in rows[3:5])
     message, (priority, level) = code(rows[5][1])[0], code(rows[6][1])
-    said = "Volume 1 on nas has degraded.\nFrom nas"
+    expected_text = "Volume 1 on nas has degraded.\nFrom nas"
     answer = await alarms.http.post(
-        alarms.filled(url),
-        content=json.dumps({message: said, priority: level}),
-        headers={name: alarms.filled(value) for name, value in headers.items()},
+        alarms.fill_in(url),
+        content=json.dumps({message: expected_text, priority: level}),
+        headers={name: alarms.fill_in(value) for name, value in headers.items()},
     )
     assert answer.status_code == 200, answer.text
-    await alarms.arrive(said)
+    await alarms.wait_for_messages(expected_text)
 
 
 @both_languages
 async def test_the_fields_of_qnap(alarms, language):
-    """What Notification Center gets with this template: a custom SMSC is called with GET, its `@@…@@` filled in.
+    """Notification Center sends this with the template: a custom SMSC is called with GET, its `@@…@@` filled in.
 
     github.com/pedropombeiro/qnapexporter and others that stand in for an SMS service are called in this way.
     """
     (template,) = code(tables("examples/nas", language)[1][2][1])
     auth = base64.urlsafe_b64encode(f"Bearer {alarms.token}".encode()).decode().rstrip("=")
-    said = "[Storage] 磁盘 2: & failed"
+    expected_text = "[Storage] 磁盘 2: & failed"
     url = (
-        alarms.filled(template)
-        .replace("@@Text@@", quote(said))
+        alarms.fill_in(template)
+        .replace("@@Text@@", quote(expected_text))
         .replace("@@PhoneNumber@@", "%2B8613800000000")
     )
     answer = await alarms.http.get(url.replace("CODE", auth))
     assert answer.status_code == 200, answer.text
-    await alarms.arrive(said)
+    await alarms.wait_for_messages(expected_text)
 
 
-async def test_an_address_with_get_sends_for_nobody_else(alarms):
-    """Neither HEAD, with which programs look at an address, nor a page of another site; and no body is read."""
+async def test_only_a_get_request_with_the_token_sends(alarms):
+    """HEAD, with which programs look at an address, sends nothing, nor does a page of another site; no body is read."""
     auth = base64.urlsafe_b64encode(f"Bearer {alarms.token}".encode()).decode().rstrip("=")
-    url = alarms.filled(f"http://{BRIDGE}/ntfy/me/send?message=nobody&auth=")
+    url = alarms.fill_in(f"http://{BRIDGE}/ntfy/me/send?message=nobody&auth=")
     answers = [
         await alarms.http.head(url + auth),
         await alarms.http.get(url + auth, headers={"sec-fetch-site": "cross-site"}),
         await alarms.http.get(url + auth, headers={"origin": "https://elsewhere.example"}),
         await alarms.http.get(url + "QQ"),
         await alarms.http.request("GET", url + auth, content="a body"),
-        await alarms.http.get(alarms.filled(f"http://{BRIDGE}/ntfy/me?message=nobody&auth={auth}")),
+        await alarms.http.get(alarms.fill_in(f"http://{BRIDGE}/ntfy/me?message=nobody&auth={auth}")),
     ]
     assert [answer.status_code for answer in answers] == [405, 403, 403, 401, 413, 405]
-    answer = await alarms.http.get(alarms.filled(f"http://{NTFY}/me/trigger?auth={auth}"))
+    answer = await alarms.http.get(alarms.fill_in(f"http://{NTFY}/me/trigger?auth={auth}"))
     assert answer.status_code == 200, answer.text
-    await alarms.arrive("triggered", urgent=False)
+    await alarms.wait_for_messages("triggered", urgent=False)
     assert "nobody" not in {line["text"] for line in await alarms.home.bot.get("ilink/sent")}
 
 
@@ -438,9 +448,11 @@ def variables(block: Block) -> dict[str, str]:
 
 @both_languages
 async def test_qinglong_sends_what_its_variables_say(alarms, language):
-    """What `sample/notify.py` of github.com/whyour/qinglong (July 2026) posts with these variables, and the panel itself."""
+    """`sample/notify.py` of github.com/whyour/qinglong (July 2026) posts this with these variables, and so does the
+    panel.
+    """
     gotify, ntfy, robot = (
-        {name: alarms.filled(value) for name, value in variables(block).items()}
+        {name: alarms.fill_in(value) for name, value in variables(block).items()}
         for block in blocks_of("examples/qinglong", language, "sh")
     )
     assert gotify["HITOKOTO"] == "false"
@@ -448,7 +460,7 @@ async def test_qinglong_sends_what_its_variables_say(alarms, language):
     data = {"title": "签到", "message": "失败", "priority": gotify["GOTIFY_PRIORITY"]}
     answer = await alarms.http.post(url, data=data)
     assert answer.json()["id"]
-    await alarms.arrive("签到\n失败")
+    await alarms.wait_for_messages("签到\n失败")
     headers = {
         "Title": f"=?utf-8?B?{base64.b64encode('任务'.encode()).decode()}?=",
         "Priority": ntfy["NTFY_PRIORITY"],
@@ -458,14 +470,14 @@ async def test_qinglong_sends_what_its_variables_say(alarms, language):
     url = f"{ntfy['NTFY_URL']}/{ntfy['NTFY_TOPIC']}"
     answer = await alarms.http.post(url, content="出错".encode(), headers=headers)
     assert answer.status_code == 200, answer.text
-    await alarms.arrive("任务\n出错")
+    await alarms.wait_for_messages("任务\n出错")
     url = f"{robot['QYWX_ORIGIN']}/cgi-bin/webhook/send?key={robot['QYWX_KEY']}"
     text = {"msgtype": "text", "text": {"content": "机器人\n\n完成"}}
     answer = await alarms.http.post(url, content=json.dumps(text))
     assert answer.json()["errcode"] == 0
-    await alarms.arrive("机器人\n\n完成", urgent=False)
+    await alarms.wait_for_messages("机器人\n\n完成", urgent=False)
     (rows,) = tables("examples/qinglong", language)
-    server, token = (alarms.filled(code(row[1])[0]) for row in rows[1:3])
+    server, token = (alarms.fill_in(code(row[1])[0]) for row in rows[1:3])
     form = f"title={quote('面板')}&message={quote('登录')}&priority={rows[3][1]}"
     answer = await alarms.http.post(
         f"{server}/message?token={token}",
@@ -473,7 +485,7 @@ async def test_qinglong_sends_what_its_variables_say(alarms, language):
         headers={"content-type": "application/x-www-form-urlencoded"},
     )
     assert isinstance(answer.json()["id"], int)
-    await alarms.arrive("面板\n登录")
+    await alarms.wait_for_messages("面板\n登录")
 
 
 @both_languages
@@ -483,7 +495,7 @@ async def test_the_step_of_a_workflow(alarms, language):
     _, step = yaml.safe_load(block.text)["jobs"]["build"]["steps"]
     assert step["if"] == "failure()"
     assert "${{" not in step["run"]
-    known = {
+    values = {
         "secrets.WECHAT_TOKEN": alarms.token,
         "github.repository": "me/house",
         "github.workflow": "build",
@@ -492,7 +504,7 @@ async def test_the_step_of_a_workflow(alarms, language):
         "github.run_id": "17",
     }
     env = {
-        name: re.sub(r"\$\{\{ ([\w.]+) \}\}", lambda match: known[match[1]], value)
+        name: re.sub(r"\$\{\{ ([\w.]+) \}\}", lambda match: values[match[1]], value)
         for name, value in step["env"].items()
     }
     env |= {
@@ -501,7 +513,7 @@ async def test_the_step_of_a_workflow(alarms, language):
         "GITHUB_RUN_ATTEMPT": "1",
     }
     process = await asyncio.create_subprocess_exec(
-        *("bash", "-e", "-c", step["run"].replace(OUTSIDE, alarms.filled(f"http://{BRIDGE}"))),
+        *("bash", "-e", "-c", step["run"].replace(EXTERNAL_URL, alarms.fill_in(f"http://{BRIDGE}"))),
         cwd=alarms.folder,
         env={"PATH": os.environ["PATH"], "NO_PROXY": "*", **env},
         stdout=PIPE,
@@ -509,4 +521,4 @@ async def test_the_step_of_a_workflow(alarms, language):
     )
     output, _ = await asyncio.wait_for(process.communicate(), MAX_WAIT_SECONDS)
     assert process.returncode == 0, output.decode()
-    await alarms.arrive(env["TEXT"])
+    await alarms.wait_for_messages(env["TEXT"])

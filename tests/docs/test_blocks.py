@@ -42,10 +42,10 @@ MIN_REASON_CHARACTERS = 8
 TESTS = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
 
 
-RUN = [block for block in ALL_BLOCKS if block.is_run]
+RUN_BLOCKS = [block for block in ALL_BLOCKS if block.is_run]
 
 
-def of(*languages: str, run: bool = False) -> list[Block]:
+def checked_blocks(*languages: str, run: bool = False) -> list[Block]:
     return [
         block
         for block in ALL_BLOCKS
@@ -58,9 +58,9 @@ def name_of(block: Block) -> str:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Iterator[Sandbox]:
-    with sandbox(tmp_path_factory.mktemp("programs")) as started:
-        yield started
+def demo_sandbox(tmp_path_factory) -> Iterator[Sandbox]:
+    with sandbox(tmp_path_factory.mktemp("programs")) as started_sandbox:
+        yield started_sandbox
 
 
 def test_blocks_are_run_and_parsed_and_few_are_excused():
@@ -79,25 +79,25 @@ def test_each_block_is_checked_or_says_why_not():
             assert block.language in {"sh", "yaml", "json", "python", "toml", *SHOWN_ONLY}, name_of(block)
 
 
-@pytest.mark.parametrize("block", RUN, ids=name_of)
-def test_shell_runs(block, home, tmp_path):
-    done = home.run(block.text, tmp_path)
+@pytest.mark.parametrize("block", RUN_BLOCKS, ids=name_of)
+def test_shell_runs(block, demo_sandbox, tmp_path):
+    done = demo_sandbox.run(block.text, tmp_path)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("script", ["false; true", "false | cat", "wx2mqtt check -c none.yaml"])
-def test_shell_that_fails_is_noticed(script, home, tmp_path):
-    assert home.run(script, tmp_path).returncode != 0
+def test_shell_that_fails_is_noticed(script, demo_sandbox, tmp_path):
+    assert demo_sandbox.run(script, tmp_path).returncode != 0
 
 
 def test_shell_that_is_not_run_is_shell():
-    for block in of("sh"):
+    for block in checked_blocks("sh"):
         done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True)
         assert done.returncode == 0, (name_of(block), done.stderr)
 
 
 def test_toml_is_toml():
-    for block in of("toml"):
+    for block in checked_blocks("toml"):
         tomllib.loads(block.text)
 
 
@@ -128,8 +128,15 @@ def commands() -> dict[str, set[str]]:
     root = getattr(typer.main.get_command(app), "commands", {})
     for name, command in root.items():
         inner = getattr(command, "commands", {})
-        for words, one in [(name, command), *((f"{name} {key}", value) for key, value in inner.items())]:
-            options = {text for each in one.params for text in (*each.opts, *each.secondary_opts)}
+        for words, inner_command in [
+            (name, command),
+            *((f"{name} {key}", value) for key, value in inner.items()),
+        ]:
+            options = {
+                text
+                for parameter in inner_command.params
+                for text in (*parameter.opts, *parameter.secondary_opts)
+            }
             found[words] = {*options, "--help"}
     return found
 
@@ -167,7 +174,7 @@ def test_an_unknown_command_or_option_is_recognized(line, word):
     assert unknown_word(line, commands()) == word
 
 
-@pytest.mark.parametrize("block", of("yaml"), ids=name_of)
+@pytest.mark.parametrize("block", checked_blocks("yaml"), ids=name_of)
 def test_yaml_is_loaded_as_a_configuration_or_parsed(block, tmp_path):
     content = yaml.load(block.text, YamlLoader)
     assert content
@@ -180,7 +187,7 @@ def test_yaml_is_loaded_as_a_configuration_or_parsed(block, tmp_path):
 
 
 class YamlLoader(yaml.SafeLoader):
-    """Knows `!secret`, which a file of Home Assistant may have."""
+    """Loads YAML with `!secret`, which files of Home Assistant may have."""
 
 
 YamlLoader.add_multi_constructor("!secret", lambda loader, _tag, node: loader.construct_scalar(node))
@@ -191,7 +198,7 @@ def is_configuration(content: object) -> bool:
 
 
 def with_secrets(text: str, folder: Path) -> str:
-    """Returns the configuration with files that exist in the place of those that it names."""
+    """Returns the configuration with existing files in place of those that it names."""
     (secret := folder / "secret").write_text("mailto://user:secret@example.org\n")
     secret.chmod(0o600)
     (key := folder / "key").write_text(base64.b64encode(bytes(LOGIN_KEY_BYTES)).decode())
@@ -200,8 +207,8 @@ def with_secrets(text: str, folder: Path) -> str:
     return re.sub(r"(?m)(^ *key_file: *)[^\s,}]+", rf"\g<1>{key}", text)
 
 
-@every_row("block", of("json"))
-def test_json_is_what_its_schema_says(block):
+@every_row("block", checked_blocks("json"))
+def test_json_fits_its_schema(block):
     body = json.loads(block.text)
     if block.check == "parsed":
         return
@@ -211,7 +218,7 @@ def test_json_is_what_its_schema_says(block):
     assert [error.message for error in validator.iter_errors(body)] == []
 
 
-@every_row("block", of("python"))
+@every_row("block", checked_blocks("python"))
 def test_python_is_python(block):
     assert ast.parse(block.text).body
 
@@ -221,7 +228,7 @@ def test_python_is_python(block):
     reason="systemd-analyze is missing (Debian: apt-get install systemd)",
 )
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_systemd_takes_the_units_of_the_backup(language, tmp_path):
+def test_systemd_accepts_the_units_of_the_backup(language, tmp_path):
     units = [
         block for block in blocks(ROOT / f"docs/{language}/operation/backup.md") if block.language == "ini"
     ]
@@ -237,30 +244,32 @@ def test_systemd_takes_the_units_of_the_backup(language, tmp_path):
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_restore_that_is_tried_needs_nothing_else(language, home, tmp_path):
+def test_the_trial_restore_of_the_page_needs_nothing_else(language, demo_sandbox, tmp_path):
     (block,) = [
         block
         for block in blocks(ROOT / f"docs/{language}/operation/backup.md")
-        if block.reason == "test_the_restore_that_is_tried_needs_nothing_else"
+        if block.reason == "test_the_trial_restore_of_the_page_needs_nothing_else"
     ]
     write_sample_store(tmp_path / "store")
-    done = home.run(block.text, tmp_path)
+    done = demo_sandbox.run(block.text, tmp_path)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "wife" in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["store", "wx2mqtt.yaml"]
 
 
-def test_the_python_example_answers_a_trusted_message(home, tmp_path):
+def test_the_python_example_answers_a_trusted_message(demo_sandbox, tmp_path):
     (block,) = blocks(ROOT / "docs/en/examples/python.md")
-    script = block.text.replace("1883", home.ports["broker"])
+    script = block.text.replace("1883", demo_sandbox.ports["broker"])
     with subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path) as example:
         try:
             after = 0
-            while True:  # the person writes again and again; the answer comes after the first that it hears
+            while (
+                True
+            ):  # the sandbox writes repeatedly; the answer follows the first message that the script receives
                 parameters = {"after": after, "wait": MAX_WAIT_SECONDS}
-                sent = home.http.get("/sim/ilink/sent", params=parameters).json()
+                sent = demo_sandbox.http.get("/sim/ilink/sent", params=parameters).json()
                 assert sent
-                if any("You wrote: hello" in json.dumps(one) for one in sent):
+                if any("You wrote: hello" in json.dumps(message) for message in sent):
                     break
                 after += len(sent)
         finally:

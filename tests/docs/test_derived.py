@@ -29,7 +29,7 @@ def test_every_file_that_is_made_from_the_code_is_fresh():
     assert stale == [], "run make docs"
 
 
-def test_the_configuration_is_among_the_files():
+def test_the_files_of_the_configuration_are_written():
     names = {str(path.relative_to(ROOT)) for path in derived_files()}
     assert names >= {
         "config/wx2mqtt.yaml",
@@ -47,7 +47,7 @@ def test_the_stored_schema_is_what_the_command_prints():
     assert json.loads(printed) == json.loads(schema_text())
 
 
-def test_today_nothing_is_missing():
+def test_the_code_lacks_nothing():
     assert list(missing_parts()) == []
 
 
@@ -83,7 +83,7 @@ def test_a_key_without_a_description_is_named(monkeypatch):
     assert f"no description of the key {dotted(path)}: wx2mqtt/settings/schema.py" in missing_parts()
 
 
-def test_only_what_has_changed_is_written(tmp_path):
+def test_only_changed_files_are_written(tmp_path):
     (old := tmp_path / "old").write_text("as it is")
     (stale := tmp_path / "stale").write_text("of yesterday")
     new, broken = tmp_path / "new", tmp_path / "broken"
@@ -95,7 +95,7 @@ def test_only_what_has_changed_is_written(tmp_path):
     written = write_files(
         {old: lambda: "as it is", stale: lambda: "of today", new: lambda: "1", broken: fail}
     )
-    assert (written.changed, written.left) == ([stale, new], [broken])
+    assert (written.changed, written.incomplete) == ([stale, new], [broken])
     assert (stale.read_text(), new.read_text(), broken.exists()) == ("of today", "1", False)
     assert old.stat().st_mtime_ns == before
 

@@ -1,4 +1,4 @@
-"""The device of the ESPHome page is one that ESPHome itself takes, and it needs no more than the broker's user `device`."""
+"""ESPHome accepts the device of its page, and the rights of the broker's user `device` suffice for it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGES = [ROOT / "docs" / language / "examples" / "esphome.md" for language in ("
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads what `esphome config` prints: secrets and lambdas have tags there."""
+    """Loads the output of `esphome config`, which has tags for secrets and lambdas."""
 
 
 _Loader.add_multi_constructor("!", lambda loader, _tag, node: loader.construct_scalar(node))
@@ -34,7 +34,7 @@ def esphome() -> None:
     assert not problem, problem
 
 
-def config(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_config(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Returns what `esphome config` says of a device."""
     (folder / "device.yaml").write_text(text, encoding="utf-8")
     return subprocess.run(
@@ -54,23 +54,23 @@ def device(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=["en", "zh"])
-def test_esphome_takes_the_device(page, tmp_path):
-    done = config(device(page), tmp_path)
+def test_esphome_accepts_the_device(page, tmp_path):
+    done = run_config(device(page), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    taken: dict[str, Any] = yaml.load(done.stdout, _Loader)
-    mqtt = taken["mqtt"]
+    accepted: dict[str, Any] = yaml.load(done.stdout, _Loader)
+    mqtt = accepted["mqtt"]
     assert [mqtt[name] for name in ("birth_message", "will_message", "shutdown_message", "log_topic")] == [
         {}
     ] * 4
     assert mqtt["clean_session"]
     assert {received["topic"] for received in mqtt["on_message"]} == {"wx/text/me"}
     commands = []
-    for sensor in taken["binary_sensor"]:
+    for sensor in accepted["binary_sensor"]:
         (action,) = sensor["on_press"][0]["then"]
         published = action["mqtt.publish"]
         assert (published["topic"], published["qos"], published["retain"]) == ("wx/out/me", 1, False)
         commands.append(json.loads(published["payload"]))
-    assert [(one["priority"], one["ttl"], one.get("urgent", False)) for one in commands] == [
+    assert [(action["priority"], action["ttl"], action.get("urgent", False)) for action in commands] == [
         ("high", 60, False),
         ("high", 3600, True),
     ]
@@ -78,6 +78,6 @@ def test_esphome_takes_the_device(page, tmp_path):
 
 def test_esphome_refuses_what_is_wrong(tmp_path):
     wrong = device(PAGES[0]).replace("    id: bell\n", "")
-    done = config(wrong, tmp_path)
+    done = run_config(wrong, tmp_path)
     assert done.returncode != 0
     assert "'id:' or 'name:' is required" in done.stdout

@@ -20,7 +20,7 @@ from wx2mqtt.wechat.registry import BACKENDS
 SHIPPED = EXAMPLE
 
 
-def test_the_shipped_example_is_what_the_schema_says():
+def test_the_shipped_example_is_made_from_the_schema():
     assert SHIPPED.read_text() == example_text(), "run make docs"
 
 
@@ -73,7 +73,7 @@ def test_the_commented_contacts_work_when_the_mark_is_taken_away(tmp_path):
     }
 
 
-def test_the_json_schema_is_one_and_takes_the_example():
+def test_the_json_schema_is_valid_and_accepts_the_example():
     schema = json_schema()
     Draft202012Validator.check_schema(schema)
     data = yaml.safe_load(example_text())
@@ -87,7 +87,7 @@ def test_the_json_schema_is_one_and_takes_the_example():
     "data",
     [{"mqtt": None}, {"accounts": {"home": None}}, {"accounts": {"home": {"contacts": None, "send": None}}}],
 )
-def test_the_json_schema_takes_sections_in_which_nothing_is_left(data):
+def test_the_json_schema_accepts_empty_sections(data):
     Draft202012Validator(json_schema()).validate(data)
 
 

@@ -1,4 +1,4 @@
-"""The examples do what they say: with the bridge on simulated iLink, and a real mosquitto with the shipped rights."""
+"""The examples work as written, with the bridge on simulated iLink, and a real mosquitto with the shipped rights."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ LANGUAGES = ("en", "zh")
 
 
 def broker_config(folder: Path) -> str:
-    """Returns a configuration with the shipped rights of `device`, which may also hear; the nameless may do everything."""
+    """Returns a configuration with the shipped rights; `device` may also read, and anonymous users may do
+    everything.
+    """
     rights = (ROOT / "deploy" / "mosquitto" / "acl").read_text(encoding="utf-8")
     rights = rights.replace("#topic read @BASE@/text/me", "topic read @BASE@/text/me")
     rights = rights.replace("@BASE@", "wx").replace("@DISCOVERY@", "homeassistant")
@@ -52,7 +54,7 @@ def broker_config(folder: Path) -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ILinkHome]:
+async def examples_home(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ILinkHome]:
     folder = tmp_path_factory.mktemp("examples")
     async with at_ilink_home(folder, broker_config(folder)) as home:
         (camera := home.folder / "camera").mkdir()
@@ -63,12 +65,12 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ILi
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def home(running: ILinkHome) -> ILinkHome:
-    """The home, where WeChat takes ten messages again."""
-    since = running.subscriber.count
-    await running.bot.write("hello")
-    await running.body("wx/in/me", since=since, text="hello")
-    return running
+async def home(examples_home: ILinkHome) -> ILinkHome:
+    """Returns the home after the person has written, so that WeChat takes ten messages again."""
+    since = examples_home.subscriber.count
+    await examples_home.bot.write("hello")
+    await examples_home.body("wx/in/me", since=since, text="hello")
+    return examples_home
 
 
 def examples(name: str, language: str = "en") -> list[Block]:
@@ -81,7 +83,9 @@ async def sent_count(home: ILinkHome) -> int:
     return len(await home.bot.get("ilink/sent"))
 
 
-async def arrives(home: ILinkHome, since: int, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+async def wait_for_message(
+    home: ILinkHome, since: int, fits: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
     """Returns the first message that fits among those that came to the phone after number `since`."""
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         while True:
@@ -127,7 +131,7 @@ async def script(
         await process.wait()
 
 
-async def done(*command: str) -> str:
+async def run_to_end(*command: str) -> str:
     """Runs a command to its end and returns its output; it must succeed."""
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
     out, err = await asyncio.wait_for(process.communicate(), MAX_WAIT_SECONDS)
@@ -136,7 +140,9 @@ async def done(*command: str) -> str:
 
 
 async def test_the_line_of_the_crontab(home):
-    """Cron gives the shell what follows the five fields of time, without the backslash before each per cent sign."""
+    """Cron passes the shell all that follows the five fields of time, without the backslash before each per cent
+    sign.
+    """
     (block,) = examples("cron")
     fields = re.match(r"(?:[\d*/,-]+ ){5}", block.text)
     assert fields
@@ -145,17 +151,17 @@ async def test_the_line_of_the_crontab(home):
     command = command.replace("\\%", "%").replace("-h 192.168.1.10", f"-h 127.0.0.1 -p {home.broker.port}")
     since = await sent_count(home)
     for _ in range(2):  # on one day
-        known = home.subscriber.count
-        await done("sh", "-c", command)
-        assert (await home.body("wx/result/me", since=known))["status"] == "sent"
+        received_before = home.subscriber.count
+        await run_to_end("sh", "-c", command)
+        assert (await home.body("wx/result/me", since=received_before))["status"] == "sent"
     await home.publish("wx/out/me", "end of the day")
-    await arrives(home, since, is_text("end of the day"))
+    await wait_for_message(home, since, is_text("end of the day"))
     sent = [line["text"] for line in (await home.bot.get("ilink/sent"))[since:]]
     assert sent == ["The bins go out today.", "end of the day"]
 
 
-class Garage:
-    """The script that asks whether to open the garage, in one language. `wait_seconds` replaces its minute."""
+class GarageScript:
+    """The script that asks whether to open the garage, in one language; `wait_seconds` replaces its minute."""
 
     WORDS = MappingProxyType(
         {
@@ -167,7 +173,7 @@ class Garage:
     def __init__(self, home: ILinkHome, language: str, wait_seconds: float = MAX_WAIT_SECONDS) -> None:
         block, _ = examples("shell", language)
         words = self.WORDS[language]
-        self.asks, self.yes, self.no, self.opens, self.opens_not, self.asks_not = words
+        self.question, self.yes, self.no, self.opening, self.keeps_closed, self.question_failed = words
         self._home = home
         self.text = block.text.replace("-W 60", f"-W {math.ceil(wait_seconds)}")
 
@@ -176,7 +182,7 @@ class Garage:
         """Runs the script until the end of the block; yields its output once its question is on the phone."""
         since = await sent_count(self._home)
         async with script(self._home, "bash", "-c", self.text, hears="wx/event/button") as output:
-            await arrives(self._home, since, lambda line: line["text"].startswith(self.asks))
+            await wait_for_message(self._home, since, lambda line: line["text"].startswith(self.question))
             yield output
 
 
@@ -185,37 +191,37 @@ async def line_of(output: asyncio.StreamReader) -> str:
 
 
 async def ended_with(output: asyncio.StreamReader, line: str) -> None:
-    """The script ends with this line, and long before its minute is over."""
+    """Checks that the script ends with this line, long before its minute is over."""
     assert (await asyncio.wait_for(output.read(), MAX_REQUEST_SECONDS)).decode() == f"{line}\n"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_a_script_asks_and_opens_for_its_own_answer_only(home, language):
-    garage = Garage(home, language)
-    known = home.subscriber.count
-    async with garage.asking() as output:
-        question = await home.body("wx/out/me", since=known)
+async def test_the_garage_script_opens_for_the_answer_to_its_own_question_only(home, language):
+    garage_script = GarageScript(home, language)
+    received_before = home.subscriber.count
+    async with garage_script.asking() as output:
+        question = await home.body("wx/out/me", since=received_before)
         assert (question["ttl"], question["buttons_for"]) == (30, 60)
         await home.bot.write("hello")
-        await home.bot.write(garage.yes)
-        await ended_with(output, garage.opens)
-    async with garage.asking() as output:
+        await home.bot.write(garage_script.yes)
+        await ended_with(output, garage_script.opening)
+    async with garage_script.asking() as output:
         await home.bot.write("2")
-        await ended_with(output, garage.opens_not)
-    async with Garage(home, language, wait_seconds=allowed(3)).asking() as output:
-        await ended_with(output, garage.opens_not)
-        await home.bot.write(garage.yes)  # nobody hears it any more
+        await ended_with(output, garage_script.keeps_closed)
+    async with GarageScript(home, language, wait_seconds=allowed(3)).asking() as output:
+        await ended_with(output, garage_script.keeps_closed)
+        await home.bot.write(garage_script.yes)  # nobody hears it any more
 
 
-async def test_a_script_that_cannot_ask_says_so(home):
-    garage = Garage(home, "en")
+async def test_the_garage_script_says_that_its_question_was_not_sent(home):
+    garage_script = GarageScript(home, "en")
     await home.bot.post("ilink/window", ago=25 * 3600)
-    text = garage.text.replace('\\"ttl\\": 30', '\\"ttl\\": 1')
-    assert text != garage.text
+    text = garage_script.text.replace('\\"ttl\\": 30', '\\"ttl\\": 1')
+    assert text != garage_script.text
     async with script(home, "bash", "-c", f"{{ {text} }} 2>&1", hears="wx/event/button") as output:
         line = await line_of(output)
-        assert await line_of(output) == garage.opens_not
-    assert line.startswith(garage.asks_not)
+        assert await line_of(output) == garage_script.keeps_closed
+    assert line.startswith(garage_script.question_failed)
     assert '"code":"window_closed"' in line
 
 
@@ -226,27 +232,34 @@ async def test_an_urgent_picture_is_sent_as_written(home, language, tmp_path):
     (home.folder / "camera" / "door.jpg").write_bytes(PICTURE)
     text = block.text.replace("/var/lib/camera", str(home.folder / "camera"))
     since = await sent_count(home)
-    answer = await done("bash", "-c", text.replace("mosquitto_rr ", f"mosquitto_rr -p {home.broker.port} "))
+    answer = await run_to_end(
+        "bash", "-c", text.replace("mosquitto_rr ", f"mosquitto_rr -p {home.broker.port} ")
+    )
     assert json.loads(answer)["status"] == "sent"
-    await arrives(home, since, is_picture)
+    await wait_for_message(home, since, is_picture)
 
 
-async def test_the_python_example_acts_on_nothing_old(home):
+async def test_the_python_example_ignores_an_old_message(home):
     (block,) = examples("python")
     text = block.text.replace("1883", str(home.broker.port))
     await home.bot.write("of now")
     message = await home.body("wx/in/me", text="of now")
     async with script(home, sys.executable, "-c", text, hears="wx/in/me"):
         since = await sent_count(home)
-        old = {**message, "seq": message["seq"] + 1000, "text": "open", "time": "2026-01-01T00:00:00.000Z"}
-        await home.publish("wx/in/me", old)
+        old_message = {
+            **message,
+            "seq": message["seq"] + 1000,
+            "text": "open",
+            "time": "2026-01-01T00:00:00.000Z",
+        }
+        await home.publish("wx/in/me", old_message)
         await home.bot.write("light on")
-        await arrives(home, since, is_text("You wrote: light on"))
+        await wait_for_message(home, since, is_text("You wrote: light on"))
         sent = [line["text"] for line in (await home.bot.get("ilink/sent"))[since:]]
         assert "You wrote: open" not in sent
 
 
-async def test_a_script_hears_a_word(home):
+async def test_a_script_receives_a_text(home):
     _, block = examples("shell")
     async with script(home, "bash", "-c", block.text, hears="wx/text/me", user="device") as output:
         await home.bot.write("something else")
@@ -256,10 +269,10 @@ async def test_a_script_hears_a_word(home):
 
 
 class Tasmota:
-    """What the examples use of Tasmota's rules, as its firmware reads them: case does not count, a rule is at most 511 bytes.
+    """A device with the part of Tasmota's rules that the examples use: case-insensitive, at most 511 bytes each.
 
-    It connects as Tasmota does: MQTT 3.1.1, with a will, and it publishes topics of its own. `performed` are the
-    commands that rules gave to its relay.
+    It connects as Tasmota does: MQTT 3.1.1, with a will, and topics of its own. `performed` has the commands that rules gave
+    to its relay.
     """
 
     MAX_RULE_BYTES = 511
@@ -276,8 +289,8 @@ class Tasmota:
         )
         self._client.username_pw_set("device", PASSWORD)
         self._client.will_set("tele/bell/LWT", "Offline", qos=1, retain=True)
-        self._client.on_connect = lambda *_: self.happens("Mqtt#Connected", "1")
-        self._client.on_message = lambda _c, _u, message: self.happens(
+        self._client.on_connect = lambda *_: self.on_event("Mqtt#Connected", "1")
+        self._client.on_message = lambda _c, _u, message: self.on_event(
             f"Event#{self._events[message.topic]}", message.payload.decode()
         )
 
@@ -292,11 +305,11 @@ class Tasmota:
             assert self.RULE.sub("", value) == ""
             self._rules[name] = self.RULE.findall(value)
 
-    def happens(self, name: str, value: str) -> None:
+    def on_event(self, name: str, value: str) -> None:
         for rule in sorted(self._enabled):
             for trigger, command in self._rules[rule]:
-                left, compared, right = trigger.partition("=")
-                if left.upper() == name.upper() and (not compared or right.upper() == value.upper()):
+                name_part, compared, right = trigger.partition("=")
+                if name_part.upper() == name.upper() and (not compared or right.upper() == value.upper()):
                     self._perform(command)
 
     def _perform(self, command: str) -> None:
@@ -333,12 +346,12 @@ async def test_a_tasmota_device_sends_and_hears(home, language):
     with device:
         await home.broker.logged("wx/text/me (QoS 0)", since=received)
         since = await sent_count(home)
-        device.happens("Switch1#State", "1")
+        device.on_event("Switch1#State", "1")
         wanted = re.search(r"Publish wx/out/me (.+?) ENDON", sends.text)
         assert wanted
         command = json.loads(wanted[1])
         assert (command["priority"], command["ttl"]) == ("high", 60)  # an older ring is nobody at the door
-        await arrives(home, since, is_text(command["text"]))
+        await wait_for_message(home, since, is_text(command["text"]))
         for word, state in re.findall(r"Event#Wechat=(.+?) DO Power1 ([01])", hears.text):
             await home.bot.write(word)
             performed = await asyncio.to_thread(device.performed.get, timeout=MAX_WAIT_SECONDS)
@@ -346,22 +359,26 @@ async def test_a_tasmota_device_sends_and_hears(home, language):
 
 
 async def test_uptime_kuma_sends_by_apprise(home):
-    """Uptime Kuma calls the program with these arguments (server/notification-providers/apprise.js)."""
-    said = "[Router] [🔴 Down] timeout of 48000ms exceeded"
-    (block,) = (one for one in examples("uptime-kuma") if one.text.startswith("mqtt://"))
+    """Uptime Kuma runs the program with these arguments (server/notification-providers/apprise.js)."""
+    expected_text = "[Router] [🔴 Down] timeout of 48000ms exceeded"
+    (block,) = (block for block in examples("uptime-kuma") if block.text.startswith("mqtt://"))
     address = block.text.strip().replace(BROKER, f"127.0.0.1:{home.broker.port}")
     since = await sent_count(home)
-    output = await done(str(Path(sys.executable).with_name("apprise")), "-vv", "-b", said, address)
+    output = await run_to_end(
+        str(Path(sys.executable).with_name("apprise")), "-vv", "-b", expected_text, address
+    )
     assert "ERROR" not in output
-    await arrives(home, since, is_text(said))
+    await wait_for_message(home, since, is_text(expected_text))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_the_contact_point_of_grafana(home, language):
-    """It publishes what its template makes, with the QoS 0 that is its default (receivers/mqtt of grafana/alerting)."""
+    """The contact point publishes the output of its template with QoS 0, its default (receivers/mqtt of
+    grafana/alerting).
+    """
     page = ROOT / "docs" / language / "examples" / "grafana.md"
     assert f"`tcp://{BROKER}`" in page.read_text(encoding="utf-8")
-    (block,) = (one for one in examples("grafana", language) if one.language == "text")
+    (block,) = (block for block in examples("grafana", language) if block.language == "text")
     alerts = [
         {
             "Status": "firing",
@@ -380,9 +397,9 @@ async def test_the_contact_point_of_grafana(home, language):
         port=home.broker.port,
         auth={"username": "device", "password": PASSWORD},
     )
-    firing, over = {"en": ("Alert", "Over"), "zh": ("告警", "恢复")}[language]
-    text = f'{firing}: Disk "C:"\n5 %\n剩余 🔥\n{over}: Net\nit is back'
-    await arrives(home, since, lambda line: line["text"].strip() == text)
+    firing, resolved_text = {"en": ("Alert", "Over"), "zh": ("告警", "恢复")}[language]
+    text = f'{firing}: Disk "C:"\n5 %\n剩余 🔥\n{resolved_text}: Net\nit is back'
+    await wait_for_message(home, since, lambda line: line["text"].strip() == text)
     body = (await home.in_thread(home.subscriber.wait, "wx/out/me", since=received)).body
     assert (body["urgent"], body["priority"]) == (True, "high")
     resolved = {"Status": "resolved", "Alerts": alerts[1:]}
@@ -390,7 +407,7 @@ async def test_the_contact_point_of_grafana(home, language):
 
 
 class GoTemplate:
-    """What the contact point uses of Go's templates, with the data of Grafana's notification as the first dot."""
+    """Renders the part of Go's templates that the contact point uses, with the data of a notification of Grafana."""
 
     ACTION = re.compile(r"\{\{ (.*?) \}\}")
     WORD = re.compile(r'"(?:\\.|[^"\\])*"|\S+')
@@ -407,7 +424,7 @@ class GoTemplate:
         return output
 
     def _run(self, position: int, dot: Any) -> tuple[str, int]:
-        """Returns what comes from `position` up to the end of the block, and the place of its `end`."""
+        """Returns the output from `position` up to the end of the block, and the position of its `end`."""
         output = self._texts[position]
         while position < len(self._actions) and self._actions[position] != "end":
             word, _, rest = self._actions[position].partition(" ")
@@ -474,7 +491,7 @@ def frigate_event(kind: str, *, label: str = "person", has_snapshot: bool = True
     return {"type": kind, "before": {**seen, "has_snapshot": False}, "after": seen}
 
 
-async def test_frigate_sees_somebody(home):
+async def test_an_event_of_frigate_sends_a_picture(home):
     block, _ = examples("cameras")
     async with server(ok(PICTURE, b"Content-Type: image/png")) as camera:
         text = block.text.replace("http://192.168.1.20:5000", camera.url).replace(
@@ -485,19 +502,21 @@ async def test_frigate_sees_somebody(home):
             await home.publish("frigate/events", frigate_event("new", has_snapshot=False))
             await home.publish("frigate/events", frigate_event("update", label="cat"))
             await home.publish("frigate/events", frigate_event("update"))
-            await arrives(home, since, is_picture)
-            known = home.subscriber.count
+            await wait_for_message(home, since, is_picture)
+            received_before = home.subscriber.count
             await home.publish("frigate/events", frigate_event("end"))
-            result = await home.body("wx/result/me", since=known, id="frigate-1607123955.475377-mxklsc")
+            result = await home.body(
+                "wx/result/me", since=received_before, id="frigate-1607123955.475377-mxklsc"
+            )
             assert result["status"] == "sent"
         await home.publish("wx/out/me", "end of the story")
-        await arrives(home, since, is_text("end of the story"))
+        await wait_for_message(home, since, is_text("end of the story"))
         sent = (await home.bot.get("ilink/sent"))[since:]
         assert [line["kind"] for line in sent] == ["image", "text"]
         assert camera.requests[-1].startswith(b"GET /api/events/1607123955.475377-mxklsc/snapshot.jpg ")
 
 
-async def test_somebody_presses_a_zigbee_button(home):
+async def test_a_pressed_zigbee_button_sends_a_picture(home):
     _, block = examples("cameras")
     async with server(ok(PICTURE, b"Content-Type: image/png")) as camera:
         text = block.text.replace("http://192.168.1.21", camera.url)
@@ -505,7 +524,7 @@ async def test_somebody_presses_a_zigbee_button(home):
         async with script(home, "bash", "-c", text, hears="zigbee2mqtt/doorbell"):
             await home.publish("zigbee2mqtt/doorbell", '{"battery":97,"linkquality":120}')
             await home.publish("zigbee2mqtt/doorbell", '{"action":"single","battery":97,"linkquality":120}')
-            await arrives(home, since, is_picture)
+            await wait_for_message(home, since, is_picture)
         sent = (await home.bot.get("ilink/sent"))[since:]
         assert [(line["kind"], line["text"]) for line in sent[:1]] == [("text", "Somebody is at the door")]
         assert len(sent) == 2

@@ -31,8 +31,8 @@ def test_the_command_of_setup_writes_the_file_that_the_page_shows(language: str,
         check=True,
         timeout=MAX_WAIT_SECONDS,
     )
-    shown = yaml.safe_load(_block(account, "yaml", "mqtt:").text)
-    assert yaml.safe_load(file.read_text(encoding="utf-8")) == {"language": language, **shown}
+    settings_of_page = yaml.safe_load(_block(account, "yaml", "mqtt:").text)
+    assert yaml.safe_load(file.read_text(encoding="utf-8")) == {"language": language, **settings_of_page}
 
 
 def _block(page: list[Block], language: str, text: str) -> Block:

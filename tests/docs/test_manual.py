@@ -1,4 +1,4 @@
-"""The man page is that of the command line, and groff and the wheel take it; completion knows the commands."""
+"""The man page has the texts of the command line, and groff and the wheel accept it; completion knows the commands."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def test_the_wheel_installs_it(tmp_path):
     assert [name for name in names if re.search(r"\.data/data/share/man/man1/wx2mqtt\.1$", name)]
 
 
-def complete(words: str) -> list[str]:
-    """What the completion of bash proposes for a line that ends there."""
+def bash_completions(words: str) -> list[str]:
+    """Returns what the completion of bash proposes at the end of these words."""
     line = f"wx2mqtt {words}"
     env = {
         **os.environ,
@@ -69,6 +69,6 @@ def complete(words: str) -> list[str]:
 
 
 def test_the_shell_completes_commands_and_options():
-    assert complete("jour") == ["journal"]
-    assert complete("journal re") == ["retry"]
-    assert "--connect" in complete("check --")
+    assert bash_completions("jour") == ["journal"]
+    assert bash_completions("journal re") == ["retry"]
+    assert "--connect" in bash_completions("check --")

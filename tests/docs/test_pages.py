@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from tests.docs.code_help import CODE_HELP
 from tests.docs.markdown import ROOT, Block, anchor, anchors, blocks, links, pages, prose
 from tests.docs.table_texts import TABLE_TEXTS
-from tests.docs.tables import TABLE, TABLES, page_with_tables, said
+from tests.docs.tables import TABLE, TABLES, page_with_tables, translated
 from tests.docs.tables import pages as pages_with_tables
 from tests.support.chinese import OTHER_WORDS, half_width_signs
 from tests.support.rows import every_row
@@ -55,8 +55,8 @@ def is_broken(path: Path, target: str) -> bool:
     if re.match(r"(https?|mailto):", target):
         return False
     file, _, fragment = unquote(target).partition("#")
-    goal = (path.parent / file).resolve() if file else path
-    return not goal.exists() or bool(fragment and fragment not in anchors(goal))
+    target_path = (path.parent / file).resolve() if file else path
+    return not target_path.exists() or bool(fragment and fragment not in anchors(target_path))
 
 
 @pytest.mark.parametrize("path", pages_with_tables(), ids=name_of)
@@ -64,7 +64,7 @@ def test_the_tables_of_a_page_are_those_of_the_code(path):
     assert page_with_tables(path) == path.read_text(encoding="utf-8"), "run make docs"
 
 
-def test_every_table_stands_on_an_english_page():
+def test_every_table_is_on_an_english_page():
     names = [match[2] for path in ENGLISH.rglob("*.md") for match in TABLE.finditer(path.read_text("utf-8"))]
     assert sorted(names) == sorted(TABLES)
 
@@ -83,15 +83,15 @@ def test_every_chinese_text_of_the_reference_is_used(monkeypatch):
 
     def recorded(english, language):
         used.add(english)
-        return said(english, language)
+        return translated(english, language)
 
-    monkeypatch.setattr("tests.docs.tables.said", recorded)
-    for made in TABLES.values():
-        made("zh")
+    monkeypatch.setattr("tests.docs.tables.translated", recorded)
+    for make_table in TABLES.values():
+        make_table("zh")
     assert used - {""} == TABLE_TEXTS.keys() | REFERENCE_TEXTS.keys()
 
 
-def test_the_readme_has_two_screens():
+def test_the_readme_is_at_most_two_screens_long():
     for path in ROOT.glob("README*.md"):
         lines = path.read_text(encoding="utf-8").splitlines()
         assert len(lines) < MAX_README_LINES
@@ -125,7 +125,7 @@ def test_the_two_languages_of_a_start_page_link_to_each_other():
 
 def test_a_chinese_page_has_the_headings_commands_and_tables_of_the_english_one():
     for english, chinese in pairs():
-        assert form(chinese) == form(english), name_of(chinese)
+        assert structure(chinese) == structure(english), name_of(chinese)
 
 
 def test_a_chinese_page_has_full_width_signs():
@@ -145,7 +145,9 @@ def test_bold_text_is_shown_bold():
 
 
 def bold_marks_shown(text: str) -> list[str]:
-    """Returns the lines that show `**`: beside a Chinese character, a sign inside of the bold text keeps it from working."""
+    """Returns the lines that show `**`: beside a Chinese character, a sign inside of the bold text keeps it
+    from working.
+    """
     page = MarkdownIt().enable("table").render(text)
     page = re.sub(r"<(code|pre)[^>]*>.*?</\1>", "", page, flags=re.DOTALL)
     return [line for line in page.splitlines() if "**" in line]
@@ -159,9 +161,11 @@ def test_bold_text_that_does_not_work_is_found():
 def test_a_chinese_page_leads_to_chinese_pages():
     """Only the switch of the language leads to an English page that has a Chinese one."""
     all_english = {path for path, _ in pairs()}
-    for own, chinese in pairs():
-        goals = {(chinese.parent / unquote(target).partition("#")[0]).resolve() for target in links(chinese)}
-        assert goals & all_english <= {own}, name_of(chinese)
+    for english_page, chinese in pairs():
+        page_targets = {
+            (chinese.parent / unquote(target).partition("#")[0]).resolve() for target in links(chinese)
+        }
+        assert page_targets & all_english <= {english_page}, name_of(chinese)
 
 
 def test_a_chinese_page_for_developers_has_the_code_of_the_english_one():
@@ -177,7 +181,7 @@ def code_spans(path: Path) -> set[str]:
     return set(re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text))
 
 
-def form(path: Path) -> dict[str, object]:
+def structure(path: Path) -> dict[str, object]:
     """Returns what both languages of a page must have in common."""
     text = path.read_text(encoding="utf-8")
     return {

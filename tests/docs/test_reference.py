@@ -55,7 +55,7 @@ def section(name: str, title: str) -> str:
 
 
 def rows(text):
-    """The cells of each row of the first table, without its head; backticks taken away."""
+    """Returns the cells of each row of the first table, without its head and without backticks."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     parts = (re.split(r"(?<!\\)\|", line)[1:-1] for line in lines[2:])
     return [[cell.strip().replace("`", "").replace("\\|", "|") for cell in cells] for cells in parts]
@@ -70,7 +70,7 @@ def example(name: str, title: str) -> dict[str, Any]:
     return body
 
 
-def test_every_request_is_told_and_no_other():
+def test_every_request_is_documented_and_no_other():
     components = MagicMock()
     components.ctx.shared.process_requests = Application.process_requests(MagicMock())
     components.actions.handlers.return_value = ActionRequests.handlers(MagicMock())
@@ -79,35 +79,40 @@ def test_every_request_is_told_and_no_other():
     )
 
 
-def test_every_state_of_the_login_is_told_with_what_it_needs():
-    told = {state: needs for state, needs, _ in rows(section("login", "The login"))}
-    assert told == {str(state): str(NEEDS[state]) for state in LoginState}
+def test_every_state_of_the_login_is_documented_with_its_needs():
+    documented = {state: needs for state, needs, _ in rows(section("login", "The login"))}
+    assert documented == {str(state): str(NEEDS[state]) for state in LoginState}
 
 
-def test_every_status_and_every_kind_is_told():
+def test_every_status_and_every_kind_is_documented():
     assert [status for status, _ in rows(section("results", "Results"))] == list(Status)
     assert [row[0] for row in rows(section("kinds", "Kinds of messages"))] == list(Kind)
 
 
-def test_the_message_that_is_shown_has_the_keys_of_one():
+def test_the_example_of_a_message_has_all_keys():
     body = message_body(MESSAGE, account="", user="", chat_name="", sender={}, trusted=False, media={})
-    shown = example("messages", "Messages")
-    assert shown.keys() == {"schema", "stream", "seq", *body}
+    documented_keys = example("messages", "Messages")
+    assert documented_keys.keys() == {"schema", "stream", "seq", *body}
     assert isinstance(body["chat"], dict)
-    assert shown["chat"].keys() == body["chat"].keys()
+    assert documented_keys["chat"].keys() == body["chat"].keys()
 
 
-def test_the_result_that_is_shown_has_the_keys_of_one():
+def test_the_example_of_a_result_has_all_keys():
     result = Result(id="", user="", status=Status.SENT, code="ok", time=0)
     assert list(example("results", "Results")) == list(result_body(result, ""))
 
 
-def test_every_status_of_media_is_told():
-    told = {int(status): says.partition(":")[0] for status, says in rows(section("web", "The web server"))}
-    assert told == {404: told[404], **{int(status): str(state) for state, status in STATUS_BY_STATE.items()}}
+def test_every_status_of_media_is_documented():
+    documented = {
+        int(status): meaning.partition(":")[0] for status, meaning in rows(section("web", "The web server"))
+    }
+    assert documented == {
+        404: documented[404],
+        **{int(status): str(state) for state, status in STATUS_BY_STATE.items()},
+    }
 
 
-def test_the_numbers_that_are_promised_are_the_defaults():
+def test_the_documented_numbers_are_the_defaults():
     for text in (README, page("backends")):
         assert f"{Send().per_minute} messages a minute" in text
     assert f"{Send().ttl / 60:g} minutes" in section("sending", "Sending")

@@ -77,8 +77,8 @@ def _fuzz(targets: Sequence[Target], options: argparse.Namespace) -> int:
     total = 0
     for target in targets:
         started_at = time.process_time()
-        known = [*target.seeds, *corpus.corpus_of(target)]
-        figures = run_cases(target, options.cases, options.seed, known, max_seconds=options.seconds)
+        known_inputs = [*target.seeds, *corpus.corpus_of(target)]
+        figures = run_cases(target, options.cases, options.seed, known_inputs, max_seconds=options.seconds)
         print(_row(target, figures, time.process_time() - started_at), flush=True)
         findings += figures.findings
         total += figures.cases
@@ -112,9 +112,9 @@ def _fuzz_guided(targets: Sequence[Target], options: argparse.Namespace) -> int:
         command.append(str(int(options.seconds or 0)))
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         runs = re.search(r"number_of_executed_units: (\d+)", done.stderr)
-        news = re.search(r"new_units_added: +(\d+)", done.stderr)
+        new_units = re.search(r"new_units_added: +(\d+)", done.stderr)
         print(
-            f"{target.name:24}{runs[1] if runs else '?':>10} runs{news[1] if news else '?':>8} new",
+            f"{target.name:24}{runs[1] if runs else '?':>10} runs{new_units[1] if new_units else '?':>8} new",
             flush=True,
         )
         if done.returncode:

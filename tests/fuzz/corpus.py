@@ -24,7 +24,7 @@ FOUND_PREFIX = "found-"
 MAX_FILES = 24
 MAX_FILE_BYTES = 6000
 MAX_TOTAL_BYTES = 1_000_000
-# Attempts to make one input shorter.
+# How many attempts are made to shorten one input.
 SHORTER_ATTEMPTS = 120
 
 _PACKAGE = str(Path(wx2mqtt.__file__).parent)
@@ -82,17 +82,17 @@ def grow(target: Target, cases: int, seed: str) -> list[bytes]:
     reached: set[Arc] = set()
     for data in target.seeds:  # they are replayed in any case
         reached |= arcs_of(target, data)
-    kept: list[bytes] = []
+    selected: list[bytes] = []
     candidates = [*corpus_of(target), *(target.generate(random) for _ in range(cases))]
     for data in candidates:
         new = arcs_of(target, data) - reached
         if new and len(data) <= MAX_FILE_BYTES:
             shortest = shorter(data, partial(_reaches, target, new))
-            kept.append(shortest)
+            selected.append(shortest)
             reached |= arcs_of(target, shortest)
-        if len(kept) >= MAX_FILES:
+        if len(selected) >= MAX_FILES:
             break
-    return sorted(kept, key=len)
+    return sorted(selected, key=len)
 
 
 def _reaches(target: Target, arcs: frozenset[Arc], data: bytes) -> bool:

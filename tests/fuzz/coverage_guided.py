@@ -89,7 +89,9 @@ def check_instrumented_case(target: Target, data: bytes, uninstrumented: Uninstr
 
 
 def finding_text(output: str) -> str:
-    """Returns what atheris printed of the finding that ended a run: the rule, the input and the traceback, or all else."""
+    """Returns what atheris printed of the finding that ended a run: the rule, the input and the traceback, or
+    all else.
+    """
     return output.partition(_UNCAUGHT)[2].strip() or output.strip()
 
 

@@ -34,7 +34,7 @@ COLLECT_EVERY = 200
 FROM_CORPUS_EVERY = 4
 # A generator that only repeats itself has no more inputs.
 MAX_REPEATS_IN_ROW = 10_000
-# Of the limit; what is below it is not measured again.
+# The share of the limit above which a cost is measured again.
 SUSPICIOUS_COST = 0.5
 # Figures of the table count inputs of at least this size: a small one measures the fixed costs.
 MEASURED_BYTES = 20_000
@@ -42,7 +42,7 @@ MEASURED_BYTES = 20_000
 
 @dataclass(slots=True)
 class Figures:
-    """What the cases of one target have shown."""
+    """The figures of the cases of one target: how many, how costly, and the findings."""
 
     cases: int = 0
     large_cases: int = 0

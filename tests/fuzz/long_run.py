@@ -58,9 +58,9 @@ def run_on(targets: Sequence[Target], folder: Path, cases: int, seed: str) -> It
 def _run_chunk(target: Target, folder: Path, cases: int, seed: str) -> Sequence[Finding]:
     done = chunks_of(folder, target)
     chunk_seed = f"{seed}-{len(done)}"
-    known = [*target.seeds, *corpus.corpus_of(target)]
+    inputs = [*target.seeds, *corpus.corpus_of(target)]
     started_at = time.process_time()
-    figures = run_cases(target, cases, chunk_seed, known, large_every=LARGE_EVERY)
+    figures = run_cases(target, cases, chunk_seed, inputs, large_every=LARGE_EVERY)
     chunk = _chunk(figures, chunk_seed, time.process_time() - started_at)
     with path_of(folder, target).open("a", encoding="utf-8") as file:
         file.write(f"\n{json.dumps(asdict(chunk))}\n")  # a line that was cut off stays alone

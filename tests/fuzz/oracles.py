@@ -34,7 +34,7 @@ MAX_MS_PER_100_KB = 50.0
 # An input of any size may take this long: the first call of a parser imports, compiles and fills caches.
 MAX_SMALL_INPUT_MS = 10.0
 
-# Of the input's size; a small input may take more, since every object of Python has a size of its own.
+# A multiple of the input's size; a small input may take more, since every object of Python has a size of its own.
 MAX_MEMORY_RATIO = 10.0
 MEMORY_FLOOR_BYTES = 512 * 1024
 

@@ -312,7 +312,7 @@ def _methods_of(owner: type) -> Iterator[Callable[..., object]]:
 
 
 def takes_foreign_bytes(function: Callable[..., object]) -> bool:
-    """Whether a parameter has a type in which foreign bytes can stand."""
+    """Returns whether a parameter has a type in which foreign bytes can stand."""
     annotations = {key: text for key, text in function.__annotations__.items() if key != "return"}
     return any(FOREIGN_TYPES.search(str(text)) for text in annotations.values())
 

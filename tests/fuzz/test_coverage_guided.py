@@ -1,4 +1,4 @@
-"""A coverage-guided run: what an input costs is judged without instrumentation, and a finding is printed."""
+"""A coverage-guided run: the cost of an input is measured without instrumentation, and a finding is printed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.fuzz.uninstrumented import UninstrumentedProcess, broken_rule
 DATA = b"x" * 1000
 
 
-def planted(run):
+def target_with(run):
     return Target(
         name="webwx.file_names",
         run=run,
@@ -26,14 +26,14 @@ def planted(run):
     )
 
 
-def work_for(milliseconds):
+def use_cpu(milliseconds):
     end = time.thread_time() + milliseconds / 1000
     while time.thread_time() < end:
         pass
 
 
 def too_slow(_data):
-    work_for(8 * max_cpu_ms(len(DATA), INSTRUMENTATION_FACTOR))
+    use_cpu(8 * max_cpu_ms(len(DATA), INSTRUMENTATION_FACTOR))
 
 
 @pytest.fixture
@@ -43,20 +43,20 @@ def uninstrumented():
     process.close()
 
 
-def test_what_is_slow_by_instrumentation_alone_is_no_finding(uninstrumented):
-    check_instrumented_case(planted(too_slow), DATA, uninstrumented)
+def test_an_input_that_is_slow_only_with_instrumentation_is_no_finding(uninstrumented):
+    check_instrumented_case(target_with(too_slow), DATA, uninstrumented)
 
 
-def test_what_is_slow_without_instrumentation_too_is_a_finding():
+def test_an_input_that_is_slow_without_instrumentation_is_a_finding():
     class SlowProcess(UninstrumentedProcess):
         def __init__(self):
             pass  # the parser is slow in this process
 
         def broken_rule(self, data):
-            return broken_rule(planted(too_slow), data)
+            return broken_rule(target_with(too_slow), data)
 
     with pytest.raises(Finding, match="ms for 1000 bytes"):
-        check_instrumented_case(planted(too_slow), DATA, SlowProcess())
+        check_instrumented_case(target_with(too_slow), DATA, SlowProcess())
 
 
 def test_an_error_of_the_parser_is_a_finding_at_once(uninstrumented):
@@ -64,7 +64,7 @@ def test_an_error_of_the_parser_is_a_finding_at_once(uninstrumented):
         raise ZeroDivisionError("planted")
 
     with pytest.raises(Finding, match="ZeroDivisionError: planted"):
-        check_instrumented_case(planted(fail), DATA, uninstrumented)
+        check_instrumented_case(target_with(fail), DATA, uninstrumented)
 
 
 def test_the_process_answers_one_input_after_the_other(uninstrumented):

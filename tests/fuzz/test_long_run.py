@@ -1,4 +1,4 @@
-"""A long run goes on where it was interrupted, and counts what has run."""
+"""A long run goes on where it was interrupted, and counts the inputs that it has run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.fuzz.target import Target
 SEEDS = (b'{"a": [1, "two"]}',)
 
 
-def planted(name, run):
+def target_with(name, run):
     return Target(name=name, run=run, parsers=(), seeds=SEEDS, generate=mutated(SEEDS), grow=grown(SEEDS))
 
 
@@ -23,7 +23,7 @@ def _short_chunks(monkeypatch):
 
 def test_a_run_goes_on_with_the_chunk_that_is_missing(tmp_path):
     seen: list[bytes] = []
-    target = planted("one", seen.append)
+    target = target_with("one", seen.append)
     assert list(long_run.run_on([target], tmp_path, 250, "1")) == []
     before = long_run.chunks_of(tmp_path, target)
     assert sum(chunk.cases for chunk in before) >= 250
@@ -38,20 +38,20 @@ def test_a_run_goes_on_with_the_chunk_that_is_missing(tmp_path):
 
 
 def test_a_line_that_a_kill_cut_off_does_not_count(tmp_path):
-    target = planted("one", len)
+    target = target_with("one", len)
     list(long_run.run_on([target], tmp_path, 20, "1"))
     path = long_run.path_of(tmp_path, target)
-    whole = path.read_text().replace(" ", "")
-    path.write_text(whole + whole[:20])
+    text = path.read_text().replace(" ", "")
+    path.write_text(text + text[:20])
     count = len(long_run.chunks_of(tmp_path, target))
-    assert count == len(whole.split())
+    assert count == len(text.split())
     list(long_run.run_on([target], tmp_path, 400, "1"))
     assert len(long_run.chunks_of(tmp_path, target)) > count
 
 
 def test_each_target_gets_a_tenth_before_one_is_finished(tmp_path):
     order = []
-    targets = [planted(name, lambda _data, name=name: order.append(name)) for name in ("one", "two")]
+    targets = [target_with(name, lambda _data, name=name: order.append(name)) for name in ("one", "two")]
     list(long_run.run_on(targets, tmp_path, 1000, "1"))
     first = order.index("two")
     assert order[:first].count("one") < 1000
@@ -63,7 +63,7 @@ def test_a_finding_is_given_counted_and_does_not_end_the_run(tmp_path):
         if b"two" not in data:
             raise LookupError("no two")
 
-    target = planted("one", fail)
+    target = target_with("one", fail)
     findings = list(long_run.run_on([target], tmp_path, 300, "1"))
     assert findings
     assert all("LookupError" in finding.rule for finding in findings)
@@ -76,7 +76,7 @@ def test_a_finding_is_given_counted_and_does_not_end_the_run(tmp_path):
 
 
 def test_the_report_replaces_the_figures_of_a_page_in_both_languages(tmp_path):
-    target = planted("one", len)
+    target = target_with("one", len)
     list(long_run.run_on([target], tmp_path, 20, "1"))
     pages = {language: tmp_path / language / "page.md" for language in long_run.HEADS}
     for page in pages.values():
@@ -96,5 +96,5 @@ def test_no_page_is_written_where_a_mark_of_the_chinese_one_is_missing(tmp_path)
     english.write_text(f"{long_run.REPORT_BEGIN}\nold\n{long_run.REPORT_END}\n")
     chinese.write_text("no mark\n")
     with pytest.raises(ValueError, match="unpack"):
-        long_run.write_report([planted("one", len)], tmp_path, english)
+        long_run.write_report([target_with("one", len)], tmp_path, english)
     assert "old" in english.read_text()

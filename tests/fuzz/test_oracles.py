@@ -25,7 +25,7 @@ from tests.fuzz.target import Finding, Target
 SEEDS = (b'{"a": [1, "two"], "b": {"c": null}}', b'{"a": []}')
 
 
-def target(run, **values):
+def target_with(run, **values):
     usual = {
         "name": "planted",
         "parsers": (),
@@ -51,14 +51,14 @@ def undocumented(data):
         raise LookupError("no two")
 
 
-def rule_of(planted, data):
+def broken_rule(faulty_target, data):
     with pytest.raises(Finding) as caught:
-        check_case(planted, data, Figures(), trace=True)
+        check_case(faulty_target, data, Figures(), trace=True)
     return caught.value.rule
 
 
 def test_a_quadratic_parser_is_found():
-    assert "ms" in rule_of(target(quadratic), b"x" * LARGE_BYTES)
+    assert "ms" in broken_rule(target_with(quadratic), b"x" * LARGE_BYTES)
 
 
 def test_a_parser_without_end_is_ended():
@@ -66,7 +66,7 @@ def test_a_parser_without_end_is_ended():
         while True:
             pass
 
-    assert "more than" in rule_of(target(endless), b"x")
+    assert "more than" in broken_rule(target_with(endless), b"x")
 
 
 def test_a_parser_that_catches_everything_is_ended_too():
@@ -78,7 +78,7 @@ def test_a_parser_that_catches_everything_is_ended_too():
             except Exception:  # noqa: BLE001 - this is what is tested
                 continue
 
-    assert "more than" in rule_of(target(endless), b"x")
+    assert "more than" in broken_rule(target_with(endless), b"x")
 
 
 def test_a_block_that_ends_in_time_is_left_alone():
@@ -98,7 +98,7 @@ def spend_cpu(milliseconds):
 
 def test_a_call_that_is_seldom_quick_passes():
     costs = chain([40] * 7, repeat(1))
-    check_case(target(lambda _data: spend_cpu(next(costs))), b"x", Figures(), trace=False)
+    check_case(target_with(lambda _data: spend_cpu(next(costs))), b"x", Figures(), trace=False)
 
 
 def test_work_with_files_is_measured_against_what_files_cost_here(monkeypatch, tmp_path):
@@ -115,8 +115,8 @@ def test_work_with_files_is_measured_against_what_files_cost_here(monkeypatch, t
         for _ in range(5):
             (tmp_path / next(names)).mkdir()
 
-    check_case(target(writing, writes_files=True), b"x", Figures(), trace=False)
-    assert "ms" in rule_of(target(writing), b"x")
+    check_case(target_with(writing, writes_files=True), b"x", Figures(), trace=False)
+    assert "ms" in broken_rule(target_with(writing), b"x")
 
 
 def test_a_slow_parser_is_found_where_files_are_written(monkeypatch, tmp_path):
@@ -127,21 +127,21 @@ def test_a_slow_parser_is_found_where_files_are_written(monkeypatch, tmp_path):
         (tmp_path / "file").write_bytes(data)
         spend_cpu(10 * max_cpu_ms(len(data)))
 
-    assert "ms" in rule_of(target(slow, writes_files=True), b"x" * LARGE_BYTES)
+    assert "ms" in broken_rule(target_with(slow, writes_files=True), b"x" * LARGE_BYTES)
 
 
 def test_a_parser_that_takes_much_memory_is_found():
-    assert "bytes of memory" in rule_of(target(memory_consuming), b"x" * LARGE_BYTES)
+    assert "bytes of memory" in broken_rule(target_with(memory_consuming), b"x" * LARGE_BYTES)
 
 
 def test_a_parser_within_its_limits_passes():
     figures = Figures()
-    check_case(target(bytes.split), b"x y " * (LARGE_BYTES // 40), figures, trace=True)
+    check_case(target_with(bytes.split), b"x y " * (LARGE_BYTES // 40), figures, trace=True)
     assert figures.cases == 1
 
 
 def test_an_undocumented_error_is_found_by_mutations():
-    figures = run_cases(target(undocumented), 500, "1", SEEDS[:1])
+    figures = run_cases(target_with(undocumented), 500, "1", SEEDS[:1])
     assert [finding.rule for finding in figures.findings] == ["LookupError: 'no two'"] or (
         figures.findings[0].rule.startswith("LookupError")
     )
@@ -151,14 +151,14 @@ def test_a_run_is_the_same_for_the_same_seed():
     seen = []
     for _ in range(2):
         cases: list[bytes] = []
-        run_cases(target(cases.append), 50, "7")
+        run_cases(target_with(cases.append), 50, "7")
         seen.append(cases)
     assert seen[0] == seen[1]
     assert len(set(seen[0])) > 10
 
 
 def test_a_run_stops_after_its_seconds():
-    figures = run_cases(target(lambda data: sum(data * 10)), 10**9, "1", max_seconds=0.1)
+    figures = run_cases(target_with(lambda data: sum(data * 10)), 10**9, "1", max_seconds=0.1)
     assert 0 < figures.cases < 10**6
 
 
@@ -214,31 +214,31 @@ def test_an_input_that_makes_the_process_grow_is_measured():
         number = next(numbers)
         return large if number == 500 else str(number).encode()
 
-    figures = run_cases(target(run, generate=generate, cost_factor=1000), 900, "1", large_every=10_000)
+    figures = run_cases(target_with(run, generate=generate, cost_factor=1000), 900, "1", large_every=10_000)
     assert figures.memory_checks > 0
     assert [finding.data == large for finding in figures.findings] == [True]
     assert "bytes of memory" in figures.findings[0].rule
 
 
 def test_no_input_comes_twice():
-    inputs = [data for data, _ in islice(new_inputs(target(len), "1", SEEDS), 3000)]
+    inputs = [data for data, _ in islice(new_inputs(target_with(len), "1", SEEDS), 3000)]
     assert len({*inputs, *SEEDS}) == 3000 + len(SEEDS)
 
 
 def test_a_target_with_one_large_input_gets_small_ones_instead():
-    made = []
+    large_inputs = []
 
     def grow(_random):
-        made.append(b"x" * 1000)
-        return made[0]
+        large_inputs.append(b"x" * 1000)
+        return large_inputs[0]
 
-    single = target(len, grow=grow)
+    single = target_with(len, grow=grow)
     inputs = list(islice(new_inputs(single, "1", SEEDS, 10), 300))
     assert sum(is_large for _, is_large in inputs) == 1
     assert len(inputs) == 300
-    assert len(made) <= 40
+    assert len(large_inputs) <= 40
 
 
 def test_a_generator_without_further_inputs_ends_the_run():
-    same = target(len, generate=lambda _random: b"same")
+    same = target_with(len, generate=lambda _random: b"same")
     assert [data for data, _ in new_inputs(same, "1")] == [b"same"]

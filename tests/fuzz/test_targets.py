@@ -71,12 +71,12 @@ def test_the_corpus_grows_by_inputs_that_reach_new_lines(tmp_path, monkeypatch):
     target = next(target for target in TARGETS if target.name == "mqtt.broker_urls")
     (tmp_path / target.name).mkdir()
     (tmp_path / target.name / "found-1").write_bytes(b"mqtt://")
-    kept = corpus.grow(target, 200, "1")
-    assert 0 < len(kept) <= corpus.MAX_FILES
-    corpus.write(target, kept)
-    assert sorted(corpus.corpus_of(target)) == sorted([*kept, b"mqtt://"])
+    new_corpus = corpus.grow(target, 200, "1")
+    assert 0 < len(new_corpus) <= corpus.MAX_FILES
+    corpus.write(target, new_corpus)
+    assert sorted(corpus.corpus_of(target)) == sorted([*new_corpus, b"mqtt://"])
     seeds = frozenset[corpus.Arc]().union(*(corpus.arcs_of(target, data) for data in target.seeds))
-    assert all(corpus.arcs_of(target, data) - seeds for data in kept)
+    assert all(corpus.arcs_of(target, data) - seeds for data in new_corpus)
 
 
 def test_an_input_is_made_shorter_while_it_keeps_what_counts():

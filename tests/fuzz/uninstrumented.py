@@ -27,7 +27,9 @@ class UninstrumentedProcess:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def broken_rule(self, data: bytes) -> str:
-        """Returns the rule that an input breaks; empty when it breaks none. Raises `EOFError` when the process ended."""
+        """Returns the rule that an input breaks; empty when it breaks none. Raises `EOFError` when the
+        process ended.
+        """
         requests, answers = self._process.stdin, self._process.stdout
         assert requests is not None
         assert answers is not None

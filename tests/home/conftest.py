@@ -1,4 +1,4 @@
-"""A home with everything in it and a real Home Assistant. `make test-home` says which Python has it."""
+"""A home with a real Home Assistant. `make test-home` says which Python has it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ BLUEPRINTS = Path(__file__).parents[2] / "deploy/home-assistant/blueprints"
 DISCOVERY = "homeassistant/device/wx2mqtt_home/config"
 WEB = {"listen": "127.0.0.1:0", "url": "http://wechat.example:8099"}
 
-collect_ignore_glob = [] if PYTHON else ["test_*.py"]  # this is `make test-home`, not `make test`
+collect_ignore_glob = (
+    [] if PYTHON else ["test_*.py"]
+)  # `make test-home` runs these tests, `make test` does not
 
 
 class HomeAssistantEnvironment:
-    """The home, and Home Assistant in it; blocking calls of the latter go through `do`, `until`, `call`."""
+    """A home with Home Assistant, whose blocking calls are made by `do`, `until` and `call`."""
 
     def __init__(self, home: Home, home_assistant: HomeAssistantProcess) -> None:
         self.home = home
@@ -37,64 +39,63 @@ class HomeAssistantEnvironment:
     def settings(
         self, *expose: str, enabled: bool = True, account: dict[str, Any] | None = None, **more: Any
     ) -> dict[str, Any]:
-        """A configuration that shows these people; `account` is laid over the usual one."""
-        shown = {"enabled": enabled, "expose": list(expose)}
-        usual = {"media": {"allow_hosts": ["127.0.0.1"]}}
-        return self.home.settings({**usual, **(account or {})}, homeassistant=shown, web=WEB, **more)
+        """Returns settings that announce these people; `account` is laid over the defaults."""
+        discovery = {"enabled": enabled, "expose": list(expose)}
+        defaults = {"media": {"allow_hosts": ["127.0.0.1"]}}
+        return self.home.settings({**defaults, **(account or {})}, homeassistant=discovery, web=WEB, **more)
 
     async def do(self, order: str, **fields: Any) -> Any:
-        """An order of the driver."""
+        """Gives the driver an order; returns its answer."""
         return await asyncio.to_thread(self.home_assistant.do, order, **fields)
 
     async def until(self, template: str) -> None:
-        """Wait until a template is true."""
+        """Waits until a template is true."""
         await asyncio.to_thread(self.home_assistant.until, template)
 
-    async def lives(self, entity: str) -> None:
-        """Wait until it is there and available; a state that nobody has is `unknown` as well."""
+    async def wait_for_entity(self, entity: str) -> None:
+        """Waits until an entity exists and is available; its state may be `unknown`."""
         await self.until(f"expand('{entity}') | rejectattr('state', 'eq', 'unavailable') | list | count == 1")
 
     async def call(self, action: str, data: dict[str, Any] | None = None, **target: Any) -> None:
-        """Call an action."""
         await asyncio.to_thread(self.home_assistant.call, action, data, **target)
 
     async def state(self, entity: str) -> dict[str, Any]:
-        """State and attributes."""
-        found: dict[str, Any] = (await self.do("states"))[entity]
-        return found
+        """Returns the state and the attributes of an entity."""
+        entity_state: dict[str, Any] = (await self.do("states"))[entity]
+        return entity_state
 
     async def publish(self, topic: str, body: Any, *, retain: bool = True) -> None:
-        """Something of another device in the house."""
+        """Publishes for another device in the house."""
         payload = body if isinstance(body, (str, bytes)) else json.dumps(body)
         await self.home.publish(topic, payload, retain=retain)
 
-    async def listens(self, topic: str, since: int = 0) -> None:
-        """Home Assistant has subscribed to it, and the broker has said yes."""
+    async def wait_for_subscription(self, topic: str, since: int = 0) -> None:
+        """Waits until Home Assistant has subscribed to a topic and the broker has confirmed it."""
         await self.home.broker.logged(f"{topic} (QoS 1)", since=since)
         await self.home.broker.logged("Sending SUBACK", since=self._place(f"{topic} (QoS 1)", since))
 
     def _place(self, text: str, since: int) -> int:
         log = self.home.broker.log
-        return next(place for place, line in enumerate(log) if place >= since and text in line)
+        return next(position for position, line in enumerate(log) if position >= since and text in line)
 
     async def reload(self, *expose: str) -> None:
-        """The owner shows other people, and has the file read again."""
+        """Changes which people are announced, and reloads the configuration."""
         self.home.bridge.configure(self.settings(*expose))
         answer = await self.home.send_request("reload")
         assert answer["status"] == "ok"
 
     async def join(self) -> None:
-        """Add MQTT in Home Assistant, as one does on its page, and wait until the account is there."""
+        """Adds MQTT in Home Assistant, as on its page, and waits until the account has appeared."""
         port = self.home.broker.port
         added = await self.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": port})
         assert added == {"type": "create_entry", "errors": None}
         await self.until("states('sensor.wechat_home_login_state') == 'online'")
-        await self.listens("wx/in/+")
+        await self.wait_for_subscription("wx/in/+")
 
 
 @asynccontextmanager
 async def environment_in(home: Home, *expose: str) -> AsyncIterator[HomeAssistantEnvironment]:
-    """Everything runs, and the phone is logged in."""
+    """Starts everything, and logs the phone in."""
     home_assistant = HomeAssistantProcess(PYTHON, home.folder / "house", port=free_port())
     environment = HomeAssistantEnvironment(home, home_assistant)
     shutil.copytree(BLUEPRINTS, home_assistant.folder / "blueprints/automation/wx2mqtt")
@@ -108,14 +109,14 @@ async def environment_in(home: Home, *expose: str) -> AsyncIterator[HomeAssistan
 
 
 def automation(blueprint: str, name: str = "", **chosen: Any) -> dict[str, Any]:
-    """An automation as the page makes it."""
-    used = {"path": f"wx2mqtt/{blueprint}.yaml", "input": chosen}
-    return {"id": name or blueprint.replace("-", "_"), "alias": name or blueprint, "use_blueprint": used}
+    """Returns an automation as the page makes it of a blueprint."""
+    use = {"path": f"wx2mqtt/{blueprint}.yaml", "input": chosen}
+    return {"id": name or blueprint.replace("-", "_"), "alias": name or blueprint, "use_blueprint": use}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def environment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HomeAssistantEnvironment]:
-    """One for all tests of a module, which run in order."""
+    """Yields one environment for all tests of a module, which run in order."""
     assert PROGRAM is not None, "mosquitto is not installed (Debian: apt-get install mosquitto)"
     async with at_home(tmp_path_factory.mktemp("house"), DURABLE) as home:
         await home.control.post("people", friends=500)
@@ -127,7 +128,7 @@ async def environment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
 async def ilink_environment(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[HomeAssistantEnvironment]:
-    """As `environment`, with a bot on iLink, to whom nobody has written yet."""
+    """Yields an environment with a bot on iLink, to whom nobody has written yet."""
     assert PROGRAM is not None, "mosquitto is not installed (Debian: apt-get install mosquitto)"
     async with (
         at_ilink_home(tmp_path_factory.mktemp("house"), DURABLE) as home,

@@ -1,4 +1,4 @@
-"""A real Home Assistant as a process of its own, as a test speaks to it."""
+"""A real Home Assistant as a process that a test controls."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ CONFIGURATION: dict[str, Any] = {
 
 
 class HomeAssistantProcess:
-    """Home Assistant on `folder`, started with `python`. Use as a context manager: it starts, and stops.
+    """Home Assistant with the folder `folder`, started with `python`. A context manager: it starts and stops it.
 
-    `log` holds every line at warning or above since the first start, as `level`, `name`, `text`, `trace`.
+    `log` has every line at warning or above since the first start, as `level`, `name`, `text`, `trace`.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class HomeAssistantProcess:
         folder.mkdir(parents=True, exist_ok=True)
         self._stderr = folder / "stderr.log"
         http = {"http": {"server_host": "127.0.0.1", "server_port": port}}
-        whole = yaml.safe_dump({**CONFIGURATION, **http, **(configuration or {})}, allow_unicode=True)
-        (folder / "configuration.yaml").write_text(f"{whole}automation: !include automations.yaml\n")
+        text = yaml.safe_dump({**CONFIGURATION, **http, **(configuration or {})}, allow_unicode=True)
+        (folder / "configuration.yaml").write_text(f"{text}automation: !include automations.yaml\n")
         (folder / "automations.yaml").write_text("[]\n")
 
     def __enter__(self) -> Self:
@@ -58,7 +58,7 @@ class HomeAssistantProcess:
             self.stop()
 
     def start(self) -> Self:
-        """Start and wait until Home Assistant says that it has started."""
+        """Starts it and waits until it has started completely."""
         assert self._process is None, "it runs already"
         self._ready = False
         with self._stderr.open("a") as stderr:
@@ -77,7 +77,7 @@ class HomeAssistantProcess:
         return self
 
     def stop(self) -> None:
-        """In order, as `ha core stop` does."""
+        """Stops it as `ha core stop` does."""
         process, reader = self._process, self._reader
         assert process is not None
         assert reader is not None
@@ -94,12 +94,11 @@ class HomeAssistantProcess:
             self._process = None
 
     def restart(self) -> Self:
-        """Stop and start."""
         self.stop()
         return self.start()
 
     def do(self, order: str, seconds: float = MAX_WAIT_SECONDS, /, **fields: Any) -> Any:
-        """Give an order of the driver and wait for its answer."""
+        """Gives the driver an order; returns its answer."""
         process = self._process
         assert process is not None
         assert process.stdin is not None
@@ -113,19 +112,19 @@ class HomeAssistantProcess:
         return answer["answer"]
 
     def until(self, template: str, seconds: float = MAX_WAIT_SECONDS) -> None:
-        """Wait until a template is true."""
-        true = self.do("wait", seconds + 5, template="{{ " + template + " }}", seconds=seconds)
-        assert true, (
+        """Waits until a template is true."""
+        is_true = self.do("wait", seconds + 5, template="{{ " + template + " }}", seconds=seconds)
+        assert is_true, (
             f"never {template}; the states are {json.dumps(self.do('states'), ensure_ascii=False)[:6000]}"
         )
 
     def call(self, action: str, data: dict[str, Any] | None = None, **target: Any) -> None:
-        """Call an action, `domain.name`."""
+        """Calls an action, `domain.name`."""
         domain, _, name = action.partition(".")
         self.do("call", domain=domain, action=name, data=data or {}, target=target or None)
 
-    def said(self, *names: str) -> list[str]:
-        """The log lines of these loggers and what is below them; of all, without a name."""
+    def log_lines(self, *names: str) -> list[str]:
+        """Returns the log lines of these loggers and those below them; without names, of all."""
         return [
             f"{line['level']} {line['name']}: {line['text']} {line['trace']}".strip()
             for line in self.log
@@ -138,14 +137,14 @@ class HomeAssistantProcess:
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            told = json.loads(line)
+            output_line = json.loads(line)
             with self._lines:
-                if "log" in told:
-                    self.log.append(told["log"])
-                elif "ready" in told:
+                if "log" in output_line:
+                    self.log.append(output_line["log"])
+                elif "ready" in output_line:
                     self._ready = True
                 else:
-                    self._answers[told["id"]] = told
+                    self._answers[output_line["id"]] = output_line
                 self._lines.notify_all()
         with self._lines:
             self._lines.notify_all()

@@ -1,4 +1,4 @@
-"""Alarms, questions and commands on iLink, whatever state it is in: each reaches a person, or says where it failed."""
+"""Alarms, questions and commands on iLink in each of its states: each reaches a person, or its failure is reported."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ import yaml
 
 from tests.docs.markdown import ROOT, blocks
 from tests.home.conftest import BLUEPRINTS, HomeAssistantEnvironment, automation
-from tests.home.test_blueprints import HOUSE, MESSAGE, THINGS, named, texts
-from tests.home.test_entities import complaints
+from tests.home.test_blueprints import DEVICES, HOUSE, MESSAGE, entities_of_card, templates_of_card
+from tests.home.test_entities import own_warnings
 from tests.support.alarm_receiver import AlarmReceiver
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.ilink_home import ILinkHome
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("dry")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("reset_house")]
 
 CARD = BLUEPRINTS.parent / "dashboard.yaml"
 SHORT_SECONDS = 5
 NOTIFIER = "other/notifier"
-TELL = [
+NOTIFY_ACTION = [
     {"action": "mqtt.publish", "data": {"topic": NOTIFIER, "payload": "{{ failure | default(text, true) }}"}}
 ]
-REFUSED = [  # Home Assistant may not write there
-    {**TELL[0]},
+REFUSED_ACTIONS = [  # Home Assistant may not write to that path
+    {**NOTIFY_ACTION[0]},
     {
         "action": "image.snapshot",
         "target": {"entity_id": "image.wechat_home_login_qr"},
@@ -42,23 +42,24 @@ WINDOW = {
     "left": "sensor.wechat_home_messages_left_me",
     "until": "sensor.wechat_home_window_until_me",
 }
-LEFT = WINDOW["left"]
-LOGIN = "sensor.wechat_home_login_state"
+LEFT_SENSOR = WINDOW["left"]
+LOGIN_SENSOR = "sensor.wechat_home_login_state"
 
 
-def bot(environment: HomeAssistantEnvironment) -> ILinkHome:
+def ilink_home(environment: HomeAssistantEnvironment) -> ILinkHome:
     assert isinstance(environment.home, ILinkHome)
     return environment.home
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def environment(ilink_environment: HomeAssistantEnvironment) -> HomeAssistantEnvironment:
-    """A house with everything, and automations of which none is on."""
+    """Sets up a house with all devices and automations; every automation is off."""
     environment = ilink_environment
-    for place, thing in THINGS.items():
-        unique = f"house_{place.replace('/', '_')}"
+    for discovery_path, device_config in DEVICES.items():
+        unique = f"house_{discovery_path.replace('/', '_')}"
         await environment.publish(
-            f"homeassistant/{place}/config", {**thing, **HOUSE, "unique_id": unique, "qos": 1}
+            f"homeassistant/{discovery_path}/config",
+            {**device_config, **HOUSE, "unique_id": unique, "qos": 1},
         )
     second = {
         "state_topic": "house/bath",
@@ -75,21 +76,23 @@ async def environment(ilink_environment: HomeAssistantEnvironment) -> HomeAssist
         "house/home": "ON",
     }
     for topic, state in topics.items():
-        await environment.listens(topic)
+        await environment.wait_for_subscription(topic)
         await environment.publish(topic, state)
-    await environment.listens("house/bell")
+    await environment.wait_for_subscription("house/bell")
     alarm: dict[str, Any] = {
         "sensors": ["binary_sensor.house_water", "binary_sensor.house_bath"],
         "sirens": ["switch.house_siren"],
         "message": MESSAGE,
         "text": "Water!",
-        "undelivered": TELL,
+        "undelivered": NOTIFY_ACTION,
     }
     lamp = {"target": {"entity_id": "switch.house_lamp"}}
     automations = [
         automation("water-alarm", "as_shipped", **alarm),
         automation("water-alarm", "alarm", deadline=SHORT_SECONDS, **alarm),
-        automation("water-alarm", "broken", deadline=SHORT_SECONDS, **{**alarm, "undelivered": REFUSED}),
+        automation(
+            "water-alarm", "broken", deadline=SHORT_SECONDS, **{**alarm, "undelivered": REFUSED_ACTIONS}
+        ),
         automation(
             "doorbell",
             doorbell="event.house_bell",
@@ -110,7 +113,7 @@ async def environment(ilink_environment: HomeAssistantEnvironment) -> HomeAssist
             patience={"seconds": 10},
             on_yes=[{"action": "switch.turn_off", **lamp}],
             on_silence=[{"action": "mqtt.publish", "data": {"topic": "house/silence", "payload": "x"}}],
-            undelivered=TELL,
+            undelivered=NOTIFY_ACTION,
         ),
         automation(
             "trusted-command",
@@ -122,43 +125,43 @@ async def environment(ilink_environment: HomeAssistantEnvironment) -> HomeAssist
         automation(
             "login-ended",
             "login",
-            login=LOGIN,
+            login=LOGIN_SENSOR,
             left="sensor.wechat_home_login_days_left",
             patience=0,
             absence=0,
-            actions=TELL,
+            actions=NOTIFY_ACTION,
         ),
         automation(
             "login-ended",
             "flaps",
-            login=LOGIN,
+            login=LOGIN_SENSOR,
             left="sensor.wechat_home_login_days_left",
             absence=SHORT_SECONDS / 60,
-            actions=TELL,
+            actions=NOTIFY_ACTION,
         ),
-        automation("window-closes", "window", **WINDOW, actions=TELL),
+        automation("window-closes", "window", **WINDOW, actions=NOTIFY_ACTION),
         automation("water-alarm", "unset", deadline=SHORT_SECONDS, result="event.of_nobody", **alarm),
-        *(of_the_page(language) for language in ("en", "zh")),
+        *(page_automation(language) for language in ("en", "zh")),
     ]
     await environment.do("automations", automations=automations)
-    for one in automations:
-        entity = f"automation.{one['alias'].replace('-', '_')}"
+    for config in automations:
+        entity = f"automation.{config['alias'].replace('-', '_')}"
         await environment.until(f"states('{entity}') == 'on'")
         await environment.call("automation.turn_off", entity_id=entity)
     return environment
 
 
-def of_the_page(language: str) -> dict[str, Any]:
-    """The automation of `docs/<language>/start/home-assistant.md`, which switches the lamp of this house."""
+def page_automation(language: str) -> dict[str, Any]:
+    """Returns the automation of `docs/<language>/start/home-assistant.md`, for the lamp of this house."""
     page = blocks(ROOT / f"docs/{language}/start/home-assistant.md")
-    shown = next(block.text for block in page if "triggers:" in block.text)
-    here = shown.replace("light.turn_on", "switch.turn_on").replace("light.hall", "switch.house_lamp")
-    return {"id": f"page_{language}", "alias": f"page_{language}", **yaml.safe_load(here)}
+    page_text = next(block.text for block in page if "triggers:" in block.text)
+    adapted = page_text.replace("light.turn_on", "switch.turn_on").replace("light.hall", "switch.house_lamp")
+    return {"id": f"page_{language}", "alias": f"page_{language}", **yaml.safe_load(adapted)}
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def dry(environment: HomeAssistantEnvironment) -> Any:
-    """After the test the house is dry, and no automation is on or runs."""
+async def reset_house(environment: HomeAssistantEnvironment) -> Any:
+    """Makes the house dry after the test, and turns all automations off."""
     yield
     for topic in ("house/water", "house/bath"):
         await environment.publish(topic, "OFF")
@@ -175,28 +178,31 @@ async def enable(environment: HomeAssistantEnvironment, name: str) -> None:
     await environment.call("automation.turn_on", entity_id=f"automation.{name}")
 
 
-async def flood(environment: HomeAssistantEnvironment, name: str = "alarm") -> int:
-    """Water; where in what was heard it was."""
+async def trigger_alarm(environment: HomeAssistantEnvironment, name: str = "alarm") -> int:
+    """Turns an automation on and reports water; returns the count of the subscriber before."""
     await enable(environment, name)
     since = environment.home.subscriber.count
     await environment.publish("house/water", "ON")
     return since
 
 
-async def notified(environment: HomeAssistantEnvironment, text: str, since: int) -> str:
-    """What the other notifier says of it."""
+async def notification_with(environment: HomeAssistantEnvironment, text: str, since: int) -> str:
+    """Waits for a notification with this text by the other notifier; returns it."""
     received = await environment.home.in_thread(
-        environment.home.subscriber.wait, NOTIFIER, lambda one: text in one.payload.decode(), since=since
+        environment.home.subscriber.wait,
+        NOTIFIER,
+        lambda message: text in message.payload.decode(),
+        since=since,
     )
     return str(received.payload.decode())
 
 
-async def delivered(environment: HomeAssistantEnvironment, since: int) -> dict[str, Any]:
-    """The result of the next alarm, once Home Assistant has it as well."""
+async def next_alarm_result(environment: HomeAssistantEnvironment, since: int) -> dict[str, Any]:
+    """Waits for the result of the next alarm, also in Home Assistant; returns it."""
     received = await environment.home.in_thread(
         environment.home.subscriber.wait,
         "wx/result/me",
-        lambda one: one.body["id"].startswith("water-"),
+        lambda message: message.body["id"].startswith("water-"),
         since=since,
     )
     await environment.until(
@@ -205,47 +211,49 @@ async def delivered(environment: HomeAssistantEnvironment, since: int) -> dict[s
     return dict(received.body)
 
 
-def notes_since(environment: HomeAssistantEnvironment, since: int) -> list[str]:
+def notifications_since(environment: HomeAssistantEnvironment, since: int) -> list[str]:
     return [
-        one.payload.decode() for one in environment.home.subscriber.received[since:] if one.topic == NOTIFIER
+        message.payload.decode()
+        for message in environment.home.subscriber.received[since:]
+        if message.topic == NOTIFIER
     ]
 
 
-async def so_far(environment: HomeAssistantEnvironment) -> int:
-    return len(await bot(environment).bot.get("ilink/sent"))
+async def sent_count(environment: HomeAssistantEnvironment) -> int:
+    return len(await ilink_home(environment).bot.get("ilink/sent"))
 
 
 async def write(environment: HomeAssistantEnvironment, text: str = "hello") -> None:
-    """The person writes, and may get ten messages again."""
+    """Lets the person write, so that WeChat takes ten messages again."""
     since = environment.home.subscriber.count
-    await bot(environment).bot.write(text)
+    await ilink_home(environment).bot.write(text)
     await environment.home.body("wx/window/me", since=since, left=10)
     await environment.until(f"state_attr('{MESSAGE}', 'text') == '{text}'")
 
 
-async def comes_late(environment: HomeAssistantEnvironment, seconds: int = 120) -> None:
-    """The newest message again, as another one that was written so long ago and is published only now."""
+async def publish_late_message(environment: HomeAssistantEnvironment, seconds: int = 120) -> None:
+    """Publishes the newest message again with another id, as one that was written `seconds` ago."""
     newest = environment.home.subscriber.on("wx/in/me")[-1].body
     written = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - seconds))
-    late = {"id": f"{newest['id']}-late", "seq": newest["seq"] + (seconds > 0), "time": written}
-    await environment.publish("wx/in/me", {**newest, **late}, retain=False)
+    changed_fields = {"id": f"{newest['id']}-late", "seq": newest["seq"] + (seconds > 0), "time": written}
+    await environment.publish("wx/in/me", {**newest, **changed_fields}, retain=False)
     await environment.until(f"state_attr('{MESSAGE}', 'time') == '{written}'")
 
 
-# Nobody has written to the bot yet
+# nobody has written to the bot yet
 
 
 async def test_where_nobody_has_written_the_alarm_as_shipped_says_so_within_a_minute(
     environment: HomeAssistantEnvironment,
 ) -> None:
-    begun = time.monotonic()
-    since = await flood(environment, "as_shipped")
-    said = await notified(environment, "House Water", since)
-    assert time.monotonic() - begun < allowed(60)
-    result = await delivered(environment, since)
+    started_at = time.monotonic()
+    since = await trigger_alarm(environment, "as_shipped")
+    notification = await notification_with(environment, "House Water", since)
+    assert time.monotonic() - started_at < allowed(60)
+    result = await next_alarm_result(environment, since)
     assert (result["status"], result["code"]) == ("failed", "window_closed")
-    assert said.startswith("Water! House Water (")
-    assert said.endswith(f" – not delivered 未送达：me: {result['message']} (window_closed)")
+    assert notification.startswith("Water! House Water (")
+    assert notification.endswith(f" – not delivered 未送达：me: {result['message']} (window_closed)")
     await environment.until("states('switch.house_siren') == 'on'")
 
 
@@ -255,7 +263,9 @@ async def test_a_ring_that_does_not_reach_wechat_is_told_with_the_reason(
     await enable(environment, "doorbell")
     await environment.publish("house/bell", {"event_type": "ring"}, retain=False)
     await environment.home.in_thread(
-        environment.home.subscriber.wait, "wx/result/me", lambda one: one.body["id"].startswith("bell-")
+        environment.home.subscriber.wait,
+        "wx/result/me",
+        lambda message: message.body["id"].startswith("bell-"),
     )
     note = await environment.do("note", note="wechat_doorbell", seconds=MAX_WAIT_SECONDS)
     assert note.startswith("Ding – not delivered 未送达：me, text 文字: ")
@@ -269,33 +279,35 @@ async def test_a_question_that_reaches_nobody_ends_as_silence_and_says_why(
     await enable(environment, "question")
     since = environment.home.subscriber.count
     await environment.publish("house/home", "OFF")
-    said = await notified(environment, "Off?", since)
-    assert said.endswith("(window_closed)")
+    notification = await notification_with(environment, "Off?", since)
+    assert notification.endswith("(window_closed)")
     await environment.home.in_thread(environment.home.subscriber.wait, "house/silence", since=since)
 
 
-# The window is open
+# the window is open
 
 
 async def test_an_alarm_that_arrives_is_told_nowhere_else_and_the_answer_ends_it(
     environment: HomeAssistantEnvironment,
 ) -> None:
     await write(environment)
-    before = await so_far(environment)
-    since = await flood(environment, "as_shipped")
-    assert (await delivered(environment, since))["status"] == "sent"
+    before = await sent_count(environment)
+    since = await trigger_alarm(environment, "as_shipped")
+    assert (await next_alarm_result(environment, since))["status"] == "sent"
     (command,) = [
-        one.body for one in environment.home.subscriber.received[since:] if one.topic == "wx/out/me"
+        message.body
+        for message in environment.home.subscriber.received[since:]
+        if message.topic == "wx/out/me"
     ]
     assert (command["urgent"], command["priority"], command["ttl"]) == (True, "high", 40)
     await environment.until("states('switch.house_siren') == 'on'")
-    await bot(environment).bot.write("好")
+    await ilink_home(environment).bot.write("好")
     await environment.until("states('switch.house_siren') == 'off'")
     await environment.until("state_attr('automation.as_shipped', 'current') == 0")
-    lines = [one["text"] for one in (await bot(environment).bot.bot_sent(before + 2))[before:]]
+    lines = [message["text"] for message in (await ilink_home(environment).bot.bot_sent(before + 2))[before:]]
     assert lines[0].startswith("Water! House Water (")
     assert " Silenced by " in lines[1]
-    assert notes_since(environment, since) == []
+    assert notifications_since(environment, since) == []
 
 
 async def test_water_during_a_trial_is_told_at_once(environment: HomeAssistantEnvironment) -> None:
@@ -304,52 +316,52 @@ async def test_water_during_a_trial_is_told_at_once(environment: HomeAssistantEn
     since = environment.home.subscriber.count
     # the action ends with the run
     running = asyncio.create_task(environment.call("automation.trigger", entity_id="automation.alarm"))
-    trial = await delivered(environment, since)
+    trial = await next_alarm_result(environment, since)
     await environment.until("states('switch.house_siren') == 'off'")
     since = environment.home.subscriber.count
     await environment.publish("house/water", "ON")
-    leak = await delivered(environment, since)
+    leak = await next_alarm_result(environment, since)
     assert leak["status"] == "sent"
     assert leak["id"] != trial["id"]
     await environment.until("states('switch.house_siren') == 'on'")
-    await bot(environment).bot.write("好")
+    await ilink_home(environment).bot.write("好")
     await running
 
 
 async def test_an_old_answer_that_comes_late_silences_nothing(environment: HomeAssistantEnvironment) -> None:
     await write(environment, "ok")
-    since = await flood(environment, "as_shipped")
-    await delivered(environment, since)
-    await comes_late(environment)
+    since = await trigger_alarm(environment, "as_shipped")
+    await next_alarm_result(environment, since)
+    await publish_late_message(environment)
     await write(environment, "what?")
     assert (await environment.state("switch.house_siren"))["state"] == "on"
-    await bot(environment).bot.write("ok")
+    await ilink_home(environment).bot.write("ok")
     await environment.until("states('switch.house_siren') == 'off'")
 
 
 async def test_the_answer_to_another_command_ends_nothing(environment: HomeAssistantEnvironment) -> None:
     await write(environment)
     os.kill(environment.home.bridge.pid, signal.SIGSTOP)
-    since = await flood(environment)
+    since = await trigger_alarm(environment)
     body = {"schema": 1, "account": "home", "user": "me", "status": "sent", "code": "ok", "message": "m"}
     await environment.publish("wx/result/me", {**body, "id": "of-somebody-else"}, retain=False)
-    said = await notified(environment, "House Water", since)
+    notification = await notification_with(environment, "House Water", since)
     os.kill(environment.home.bridge.pid, signal.SIGCONT)
-    assert said.endswith("me: the bridge does not answer 桥接程序没有应答")
+    assert notification.endswith("me: the bridge does not answer 桥接程序没有应答")
 
 
 async def test_an_alarm_that_cannot_hear_its_results_says_what_to_choose(
     environment: HomeAssistantEnvironment,
 ) -> None:
-    since = await flood(environment, "unset")
-    said = await notified(environment, "House Water", since)
-    assert "me: there is no event.of_nobody; choose the Result event" in said
+    since = await trigger_alarm(environment, "unset")
+    notification = await notification_with(environment, "House Water", since)
+    assert "me: there is no event.of_nobody; choose the Result event" in notification
 
 
 async def test_a_sensor_that_flutters_costs_one_message(environment: HomeAssistantEnvironment) -> None:
     await write(environment)
-    since = await flood(environment)
-    await delivered(environment, since)
+    since = await trigger_alarm(environment)
+    await next_alarm_result(environment, since)
     for state in ("OFF", "ON") * 12:
         await environment.publish("house/water", state)
         await environment.until(f"states('binary_sensor.house_water') == '{state.lower()}'")
@@ -358,11 +370,13 @@ async def test_a_sensor_that_flutters_costs_one_message(environment: HomeAssista
     await environment.home.in_thread(
         environment.home.subscriber.wait,
         "wx/out/me",
-        lambda one: "House Bath" in one.body["text"],
+        lambda message: "House Bath" in message.body["text"],
         since=since,
     )
     sent = [
-        one.body["text"] for one in environment.home.subscriber.received[since:] if one.topic == "wx/out/me"
+        message.body["text"]
+        for message in environment.home.subscriber.received[since:]
+        if message.topic == "wx/out/me"
     ]
     assert len(sent) == 2
     assert sent[1].startswith("Water! House Bath, House Water (")
@@ -372,18 +386,21 @@ async def test_a_wet_sensor_of_which_nothing_is_heard_is_not_dry(
     environment: HomeAssistantEnvironment,
 ) -> None:
     await write(environment)
-    since = await flood(environment)
-    await delivered(environment, since)
+    since = await trigger_alarm(environment)
+    await next_alarm_result(environment, since)
     await environment.do("set", entity="binary_sensor.house_water", state="unavailable")
     await environment.publish("house/bath", "ON")  # looked at after that
     await environment.home.in_thread(
-        environment.home.subscriber.wait, "wx/out/me", lambda one: "Bath" in one.body["text"], since=since
+        environment.home.subscriber.wait,
+        "wx/out/me",
+        lambda message: "Bath" in message.body["text"],
+        since=since,
     )
     await environment.publish("house/bath", "OFF")
     await environment.until("states('binary_sensor.house_bath') == 'off'")
     await write(environment, "any news?")
     assert (await environment.state("switch.house_siren"))["state"] == "on"
-    await bot(environment).bot.write("ok")
+    await ilink_home(environment).bot.write("ok")
     await environment.until("states('switch.house_siren') == 'off'")
 
 
@@ -395,14 +412,14 @@ async def test_an_alarm_may_use_what_is_kept_for_it_and_then_says_that_all_is_us
         await environment.home.send_command(
             "me", {"text": f"{number}", "id": f"usual-{number}-{time.time_ns()}"}
         )
-    since = await flood(environment)
-    assert (await delivered(environment, since))["status"] == "sent"
-    await environment.until(f"states('{LEFT}') == '0'")
+    since = await trigger_alarm(environment)
+    assert (await next_alarm_result(environment, since))["status"] == "sent"
+    await environment.until(f"states('{LEFT_SENSOR}') == '0'")
     await environment.call("automation.turn_off", {"stop_actions": True}, entity_id="automation.alarm")
     await environment.publish("house/water", "OFF")
     await environment.until("states('binary_sensor.house_water') == 'off'")
-    since = await flood(environment)
-    assert (await notified(environment, "House Water", since)).endswith("(quota_used)")
+    since = await trigger_alarm(environment)
+    assert (await notification_with(environment, "House Water", since)).endswith("(quota_used)")
 
 
 async def test_a_picture_that_the_bridge_may_not_fetch_is_told_and_the_text_arrives(
@@ -415,12 +432,14 @@ async def test_a_picture_that_the_bridge_may_not_fetch_is_told_and_the_text_arri
     await environment.until("state_attr('camera.house_door', 'entity_picture') is not none")
     await enable(environment, "doorbell")
     await environment.call("persistent_notification.dismiss_all")
-    before = await so_far(environment)
+    before = await sent_count(environment)
     await environment.publish("house/bell", {"event_type": "ring"}, retain=False)
     note = await environment.do("note", note="wechat_doorbell", seconds=MAX_WAIT_SECONDS)
     assert note.startswith("Ding – not delivered 未送达：me, picture 图片: 127.0.0.1 ")
     assert note.endswith("media.allow_hosts (not_allowed)")
-    assert [one["text"] for one in (await bot(environment).bot.bot_sent(before + 1))[before:]] == ["Ding"]
+    assert [
+        message["text"] for message in (await ilink_home(environment).bot.bot_sent(before + 1))[before:]
+    ] == ["Ding"]
     environment.home.bridge.configure(environment.settings("me"))
     assert (await environment.home.send_request("reload"))["status"] == "ok"
 
@@ -430,12 +449,12 @@ async def test_a_word_that_comes_late_opens_nothing_and_is_asked_for_again(
 ) -> None:
     await write(environment, "open")  # nothing listens yet
     await enable(environment, "command")
-    before = await so_far(environment)
-    await comes_late(environment)
-    (line,) = (await bot(environment).bot.bot_sent(before + 1))[before:]
+    before = await sent_count(environment)
+    await publish_late_message(environment)
+    (line,) = (await ilink_home(environment).bot.bot_sent(before + 1))[before:]
     assert line["text"].startswith("Too old, not done; write it again.")
     assert (await environment.state("switch.house_lamp"))["state"] == "off"
-    await bot(environment).bot.write("open")
+    await ilink_home(environment).bot.write("open")
     await environment.until("states('switch.house_lamp') == 'on'")
     await environment.publish("house/lamp", "OFF")
 
@@ -447,9 +466,9 @@ async def test_a_word_of_the_future_opens_nothing_since_a_clock_is_wrong(
     await environment.publish("house/lamp", "OFF")
     await environment.until("states('switch.house_lamp') == 'off'")
     await enable(environment, "command")
-    before = await so_far(environment)
-    await comes_late(environment, -120)
-    (line,) = (await bot(environment).bot.bot_sent(before + 1))[before:]
+    before = await sent_count(environment)
+    await publish_late_message(environment, -120)
+    (line,) = (await ilink_home(environment).bot.bot_sent(before + 1))[before:]
     assert line["text"].startswith("Not done: the clock of Home Assistant is wrong.")
     assert (await environment.state("switch.house_lamp"))["state"] == "off"
 
@@ -462,10 +481,10 @@ async def test_the_automation_of_the_page_acts_on_a_new_word_only(
     await environment.publish("house/lamp", "OFF")
     await environment.until("states('switch.house_lamp') == 'off'")
     await enable(environment, f"page_{language}")
-    await comes_late(environment)
+    await publish_late_message(environment)
     await write(environment, "what?")
     assert (await environment.state("switch.house_lamp"))["state"] == "off"
-    await bot(environment).bot.write(word)
+    await ilink_home(environment).bot.write(word)
     await environment.until("states('switch.house_lamp') == 'on'")
 
 
@@ -477,13 +496,13 @@ async def test_an_old_yes_answers_no_question(environment: HomeAssistantEnvironm
         "states('switch.house_lamp') == 'on' and states('binary_sensor.house_somebody') == 'on'"
     )
     await enable(environment, "question")
-    since, before = environment.home.subscriber.count, await so_far(environment)
+    since, before = environment.home.subscriber.count, await sent_count(environment)
     await environment.publish("house/home", "OFF")
-    await bot(environment).bot.bot_sent(before + 1)
-    await comes_late(environment)
+    await ilink_home(environment).bot.bot_sent(before + 1)
+    await publish_late_message(environment)
     await environment.home.in_thread(environment.home.subscriber.wait, "house/silence", since=since)
     assert (await environment.state("switch.house_lamp"))["state"] == "on"
-    assert notes_since(environment, since) == []
+    assert notifications_since(environment, since) == []
 
 
 async def test_before_the_window_shuts_another_notifier_says_so(
@@ -496,29 +515,37 @@ async def test_before_the_window_shuts_another_notifier_says_so(
         await environment.home.send_command(
             "me", {"text": f"{number}", "id": f"few-{number}-{time.time_ns()}"}
         )
-    assert (await notified(environment, "2 more messages", since)).startswith(
+    assert (await notification_with(environment, "2 more messages", since)).startswith(
         "WeChat takes 2 more messages; write"
     )
     for number in range(2):
         await environment.home.send_command(
             "me", {"text": "x", "id": f"last-{number}-{time.time_ns()}", "priority": "high"}
         )
-    await notified(environment, "WeChat takes no more messages; write anything to the bot.", since)
-    soon = {"schema": 1, "account": "home", "user": "me", "open": True, "waiting": 0, "why": "", "left": 9}
+    await notification_with(environment, "WeChat takes no more messages; write anything to the bot.", since)
+    closes_soon = {
+        "schema": 1,
+        "account": "home",
+        "user": "me",
+        "open": True,
+        "waiting": 0,
+        "why": "",
+        "left": 9,
+    }
     until = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + 3600))
-    await environment.publish("wx/window/me", {**soon, "until": until}, retain=False)
-    await notified(environment, f"WeChat takes messages until {until[11:16]} only;", since)
+    await environment.publish("wx/window/me", {**closes_soon, "until": until}, retain=False)
+    await notification_with(environment, f"WeChat takes messages until {until[11:16]} only;", since)
 
 
 async def test_the_card_shows_only_what_there_is(environment: HomeAssistantEnvironment) -> None:
     card = yaml.safe_load(CARD.read_text())
-    assert named(card) <= (await environment.do("states")).keys()
-    for text in texts(card):
+    assert entities_of_card(card) <= (await environment.do("states")).keys()
+    for text in templates_of_card(card):
         assert await environment.do("render", template=text)
-    assert complaints(environment) == []
+    assert own_warnings(environment) == []
 
 
-# The login and the bridge
+# the login and the bridge
 
 
 async def test_a_bridge_that_comes_and_goes_is_told_as_one_that_is_away(
@@ -528,11 +555,11 @@ async def test_a_bridge_that_comes_and_goes_is_told_as_one_that_is_away(
     since = environment.home.subscriber.count
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         for state in itertools.cycle(["unavailable", "starting"]):
-            await environment.do("set", entity=LOGIN, state=state)
-            if notes_since(environment, since):
+            await environment.do("set", entity=LOGIN_SENSOR, state=state)
+            if notifications_since(environment, since):
                 break
-    await environment.do("set", entity=LOGIN, state="online")
-    (note,) = notes_since(environment, since)
+    await environment.do("set", entity=LOGIN_SENSOR, state="online")
+    (note,) = notifications_since(environment, since)
     assert "no message arrives" in note
 
 
@@ -540,23 +567,23 @@ async def test_where_nobody_is_logged_in_the_alarm_says_so(environment: HomeAssi
     since = environment.home.subscriber.count
     await enable(environment, "login")
     await environment.home.send_request("logout")
-    await notified(environment, "the login has ended", since)
-    since = await flood(environment)
-    assert (await notified(environment, "House Water", since)).endswith("(logged_out)")
+    await notification_with(environment, "the login has ended", since)
+    since = await trigger_alarm(environment)
+    assert (await notification_with(environment, "House Water", since)).endswith("(logged_out)")
     await environment.home.send_request("login")
-    await bot(environment).scan()
+    await ilink_home(environment).scan()
     await environment.home.body("wx/login/state", state="online", since=since)
 
 
 async def test_a_notifier_that_fails_ends_no_alarm(environment: HomeAssistantEnvironment) -> None:
-    since = await flood(environment, "broken")
-    await notified(environment, "House Water", since)
+    since = await trigger_alarm(environment, "broken")
+    await notification_with(environment, "House Water", since)
     await environment.until(
         "states('switch.house_siren') == 'on' and state_attr('automation.broken', 'current') == 1"
     )
     await environment.publish("house/water", "OFF")
     await environment.until("states('switch.house_siren') == 'off'")
-    assert any("/x" in line for line in environment.home_assistant.said())
+    assert any("/x" in line for line in environment.home_assistant.log_lines())
 
 
 async def test_what_a_fallback_of_the_bridge_has_taken_has_arrived(
@@ -568,15 +595,15 @@ async def test_what_a_fallback_of_the_bridge_has_taken_has_arrived(
         await environment.home.in_thread(environment.home.bridge.stop)
         await environment.until("states('event.wechat_home_result') == 'unavailable'")
         await environment.home.restart()
-        await environment.until(f"states('{LOGIN}') == 'online'")
-        since = await flood(environment, "as_shipped")
-        result = await delivered(environment, since)
+        await environment.until(f"states('{LOGIN_SENSOR}') == 'online'")
+        since = await trigger_alarm(environment, "as_shipped")
+        result = await next_alarm_result(environment, since)
         assert (result["status"], result["fallback"]) == ("failed", "sent")
         assert result["code"] in {"window_closed", "quota_used"}  # by what the tests before have sent
         assert "House Water" in receiver.wait(1)[0]["message"]
         await environment.publish("house/bath", "ON")
         await environment.home.in_thread(receiver.wait, 2)
-        assert notes_since(environment, since) == []
+        assert notifications_since(environment, since) == []
 
 
 async def test_where_the_bridge_is_away_it_is_told_at_once_and_nothing_comes_late(
@@ -585,11 +612,13 @@ async def test_where_the_bridge_is_away_it_is_told_at_once_and_nothing_comes_lat
     await enable(environment, "login")
     since = environment.home.subscriber.count
     await environment.home.in_thread(environment.home.bridge.kill)
-    await notified(environment, "the bridge is away", since)
-    begun = time.monotonic()
-    since = await flood(environment)
-    assert (await notified(environment, "House Water", since)).endswith(
+    await notification_with(environment, "the bridge is away", since)
+    started_at = time.monotonic()
+    since = await trigger_alarm(environment)
+    assert (await notification_with(environment, "House Water", since)).endswith(
         "me: the bridge is away 桥接程序未运行"
     )
-    assert time.monotonic() - begun < allowed(20)
-    assert [one for one in environment.home.subscriber.received[since:] if one.topic == "wx/out/me"] == []
+    assert time.monotonic() - started_at < allowed(20)
+    assert [
+        message for message in environment.home.subscriber.received[since:] if message.topic == "wx/out/me"
+    ] == []

@@ -11,7 +11,7 @@ import pytest_asyncio
 import yaml
 
 from tests.home.conftest import BLUEPRINTS, HomeAssistantEnvironment, automation
-from tests.home.test_entities import complaints
+from tests.home.test_entities import own_warnings
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.bridge.status_topics import placeholder_picture
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 MESSAGE = "event.wechat_home_message"
 CARD = BLUEPRINTS.parent / "dashboard.yaml"
 HOUSE = {"device": {"identifiers": ["house"], "name": "House"}}
-THINGS: dict[str, dict[str, Any]] = {
+DEVICES: dict[str, dict[str, Any]] = {
     "camera/door": {"topic": "house/camera", "name": "Door"},
     "event/bell": {
         "state_topic": "house/bell",
@@ -37,7 +37,9 @@ THINGS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def automations(environment: HomeAssistantEnvironment) -> list[dict[str, Any]]:
-    """All of them, in a house with a doorbell, a camera, a water sensor, a siren and a lamp."""
+    """Returns automations of all blueprints, for a house with a doorbell, a camera, a water sensor, a siren and a
+    lamp.
+    """
     lamp = {"target": {"entity_id": "switch.house_lamp"}}
     question: dict[str, Any] = {
         "presence": "binary_sensor.house_somebody",
@@ -126,15 +128,16 @@ def automations(environment: HomeAssistantEnvironment) -> list[dict[str, Any]]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
-async def in_use(environment: HomeAssistantEnvironment, automations: list[dict[str, Any]]) -> None:
-    """The things are found, the automations loaded, and nobody waits for anything yet."""
-    for place, thing in THINGS.items():
-        unique = f"house_{place.replace('/', '_')}"
+async def prepare_house(environment: HomeAssistantEnvironment, automations: list[dict[str, Any]]) -> None:
+    """Announces the devices, loads the automations, and waits until all is ready."""
+    for discovery_path, device_config in DEVICES.items():
+        unique = f"house_{discovery_path.replace('/', '_')}"
         await environment.publish(
-            f"homeassistant/{place}/config", {**thing, **HOUSE, "unique_id": unique, "qos": 1}
+            f"homeassistant/{discovery_path}/config",
+            {**device_config, **HOUSE, "unique_id": unique, "qos": 1},
         )
     for topic in ("house/bell", "house/camera", "house/water", "house/siren", "house/lamp", "house/home"):
-        await environment.listens(topic)
+        await environment.wait_for_subscription(topic)
     for topic, state in (
         ("house/water", "OFF"),
         ("house/siren", "OFF"),
@@ -144,108 +147,108 @@ async def in_use(environment: HomeAssistantEnvironment, automations: list[dict[s
         await environment.publish(topic, state)
     (environment.home_assistant.folder / "media").mkdir()
     await environment.do("automations", automations=automations)
-    for one in automations:
-        await environment.until(f"states('automation.{one['alias'].replace('-', '_')}') == 'on'")
+    for config in automations:
+        await environment.until(f"states('automation.{config['alias'].replace('-', '_')}') == 'on'")
 
 
 ALARM = "Water! House Water 回复 好 / ok 即可解除。 Reply 好 / ok to silence."
 
 
-async def sent(environment: HomeAssistantEnvironment, count: int, before: int) -> list[tuple[str, str]]:
-    """What reached WeChat since: to whom, and the text without the time of day."""
+async def sent_texts(environment: HomeAssistantEnvironment, count: int, before: int) -> list[tuple[str, str]]:
+    """Waits for `count` further messages to WeChat; returns recipients and texts without the time of day."""
     lines = (await environment.home.control.sent(before + count))[before:]
-    return [(one["to"], re.sub(r" \(\d\d:\d\d\)", "", one["text"])) for one in lines]
+    return [(message["to"], re.sub(r" \(\d\d:\d\d\)", "", message["text"])) for message in lines]
 
 
-async def reached(environment: HomeAssistantEnvironment, to: str, text: str, before: int) -> None:
-    """This reached WeChat, among whatever else did."""
+async def wait_for_text(environment: HomeAssistantEnvironment, to: str, text: str, before: int) -> None:
+    """Waits until WeChat has this text, among others."""
     lines: list[dict[str, Any]] = []
-    while (to, text) not in [(one["to"], one["text"]) for one in lines[before:]]:
+    while (to, text) not in [(message["to"], message["text"]) for message in lines[before:]]:
         lines = await environment.home.control.sent(max(before, len(lines)) + 1)
 
 
-async def so_far(environment: HomeAssistantEnvironment) -> int:
+async def sent_count(environment: HomeAssistantEnvironment) -> int:
     return len(await environment.home.control.get("sent"))
 
 
-async def ended(environment: HomeAssistantEnvironment, name: str, runs: int) -> list[dict[str, Any]]:
-    """The runs of an automation, once so many are over; none failed."""
+async def wait_for_runs(environment: HomeAssistantEnvironment, name: str, runs: int) -> list[dict[str, Any]]:
+    """Waits until an automation has ended so many runs, none with an error; returns them."""
     entity = f"automation.{name.replace('-', '_')}"
     await environment.until(
         f"state_attr('{entity}', 'current') == 0 and state_attr('{entity}', 'last_triggered') is not none"
     )
     found: list[dict[str, Any]] = (await environment.do("traces")).get(entity, [])
-    assert [one.get("error") for one in found if one.get("error")] == []
-    finished = [one for one in found if one["script_execution"] == "finished"]
+    assert [run.get("error") for run in found if run.get("error")] == []
+    finished = [run for run in found if run["script_execution"] == "finished"]
     assert len(finished) >= runs, found
     return finished
 
 
 async def test_each_of_them_is_loaded(environment: HomeAssistantEnvironment) -> None:
-    loaded = await environment.do("blueprints")
+    blueprints = await environment.do("blueprints")
     names = {
-        f"wx2mqtt/{path.name}": yaml.load(path.read_text(), Loader=Loose)["blueprint"]["name"]
+        f"wx2mqtt/{path.name}": yaml.load(path.read_text(), Loader=TagsAsTextLoader)["blueprint"]["name"]
         for path in BLUEPRINTS.glob("*.yaml")
     }
-    assert loaded == names
+    assert blueprints == names
     assert len(names) == 8
-    assert complaints(environment) == []
+    assert own_warnings(environment) == []
 
 
-class Loose(yaml.SafeLoader):
-    """Reads Home Assistant's tags as what stands behind them."""
+class TagsAsTextLoader(yaml.SafeLoader):
+    """Loads the tags of Home Assistant as their values."""
 
 
-Loose.add_multi_constructor("!", lambda loader, _suffix, node: loader.construct_scalar(node))
+TagsAsTextLoader.add_multi_constructor("!", lambda loader, _suffix, node: loader.construct_scalar(node))
 
 
 async def test_who_rings_is_seen_in_wechat(environment: HomeAssistantEnvironment) -> None:
     picture = placeholder_picture("en", needed=False)
     await environment.publish("house/camera", picture, retain=False)
     await environment.until("state_attr('camera.house_door', 'entity_picture') is not none")
-    before = await so_far(environment)
+    before = await sent_count(environment)
     await environment.publish("house/bell", {"event_type": "ring"}, retain=False)
     lines = (await environment.home.control.sent(before + 4))[before:]
-    assert {(one["to"], one["kind"]) for one in lines} == {
+    assert {(message["to"], message["kind"]) for message in lines} == {
         ("wife", "text"),
         ("wife", "image"),
         ("filehelper", "text"),
         ("filehelper", "image"),
     }
-    assert {one["text"] for one in lines if one["kind"] == "text"} == {"Ding 叮"}
-    image = next(one for one in lines if one["kind"] == "image")
+    assert {message["text"] for message in lines if message["kind"] == "text"} == {"Ding 叮"}
+    image = next(message for message in lines if message["kind"] == "image")
     async with httpx.AsyncClient(trust_env=False, timeout=MAX_WAIT_SECONDS) as client:
         seen = await client.get(f"{environment.home.simulator.url}/sim/media/{image['msg_id']}")
     assert seen.content == picture
-    await ended(environment, "doorbell", 1)
+    await wait_for_runs(environment, "doorbell", 1)
 
 
 async def test_an_old_ring_that_comes_back_with_a_restart_is_none(
     environment: HomeAssistantEnvironment,
 ) -> None:
-    before = await so_far(environment)
+    before = await sent_count(environment)
     await environment.do("reload", domain="mqtt")
     await environment.until("states('event.house_bell') not in ('unknown', 'unavailable')")
     await environment.until("states('sensor.wechat_home_login_state') == 'online'")
     await environment.until(f"states('{MESSAGE}') != 'unavailable'")
-    await environment.listens("wx/in/+")
-    assert await so_far(environment) == before
+    await environment.wait_for_subscription("wx/in/+")
+    assert await sent_count(environment) == before
 
 
 async def test_water_is_told_until_somebody_says_good(environment: HomeAssistantEnvironment) -> None:
-    before = await so_far(environment)
+    before = await sent_count(environment)
     await environment.publish("house/water", "ON")
     await environment.until("states('switch.house_siren') == 'on'")
-    assert await sent(environment, 4, before) == [("wife", ALARM), ("family", ALARM)] * 2
-    await environment.home.control.say("lilei", "好")  # trusted is not enough: nobody asked him
+    assert await sent_texts(environment, 4, before) == [("wife", ALARM), ("family", ALARM)] * 2
+    await environment.home.control.say("lilei", "好")  # he is trusted, but was not asked
     await environment.home.control.say("wife", "什么?")
     await environment.until(f"state_attr('{MESSAGE}', 'text') == '什么?'")
     assert (await environment.state("switch.house_siren"))["state"] == "on"
     await environment.home.control.say("wife", " 好 ")
     await environment.until("states('switch.house_siren') == 'off'")
-    for who in ("wife", "family"):
-        await reached(environment, who, "老婆已解除报警。 Silenced by 老婆.", before)
-    await ended(environment, "water-alarm", 1)
+    for person in ("wife", "family"):
+        await wait_for_text(environment, person, "老婆已解除报警。 Silenced by 老婆.", before)
+    await wait_for_runs(environment, "water-alarm", 1)
 
 
 async def test_the_answer_to_the_last_alarm_does_not_silence_the_next(
@@ -253,29 +256,31 @@ async def test_the_answer_to_the_last_alarm_does_not_silence_the_next(
 ) -> None:
     await environment.publish("house/water", "OFF")
     await environment.until("states('binary_sensor.house_water') == 'off'")
-    before = await so_far(environment)
+    before = await sent_count(environment)
     await environment.publish("house/water", "ON")
     await environment.until("states('switch.house_siren') == 'on'")
-    lines = await sent(environment, 8, before)  # three times to two people, and then nobody had answered
+    lines = await sent_texts(
+        environment, 8, before
+    )  # three times to two people, and then nobody had answered
     assert [text for _, text in lines].count(ALARM) == 6
     assert "Nobody answered" in lines[-1][1]
     note = await environment.do("note", note="wechat_water_alarm", seconds=MAX_WAIT_SECONDS)
     assert note.endswith(" – nobody has answered 无人回复")
     assert (await environment.state("switch.house_siren"))["state"] == "on"
-    await ended(environment, "water-alarm", 2)
+    await wait_for_runs(environment, "water-alarm", 2)
 
 
 async def test_when_it_is_dry_again_the_alarm_ends(environment: HomeAssistantEnvironment) -> None:
     await environment.publish("house/water", "OFF")
     await environment.until("states('binary_sensor.house_water') == 'off'")
-    before = await so_far(environment)
+    before = await sent_count(environment)
     await environment.publish("house/water", "ON")
     await environment.until("state_attr('automation.water_alarm', 'current') == 1")
     await environment.publish("house/water", "OFF")
     await environment.until("states('switch.house_siren') == 'off'")
-    for who in ("wife", "family"):
-        await reached(environment, who, "水已经干了。 It is dry again.", before)
-    await ended(environment, "water-alarm", 3)
+    for person in ("wife", "family"):
+        await wait_for_text(environment, person, "水已经干了。 It is dry again.", before)
+    await wait_for_runs(environment, "water-alarm", 3)
 
 
 @pytest.mark.parametrize(("answer", "lamp"), [("否", "on"), ("YES", "off")])
@@ -284,16 +289,16 @@ async def test_a_question_is_asked_and_the_answer_is_done(
 ) -> None:
     await environment.publish("house/home", "ON")
     await environment.until("states('binary_sensor.house_somebody') == 'on'")
-    before = await so_far(environment)
+    before = await sent_count(environment)
     await environment.publish("house/home", "OFF")
-    assert await sent(environment, 1, before) == [("wife", "Off?")]
+    assert await sent_texts(environment, 1, before) == [("wife", "Off?")]
     await environment.until("state_attr('automation.presence_question', 'current') == 1")
     await environment.home.control.say("wife", answer)
     await environment.until(f"states('switch.house_lamp') == '{lamp}'")
-    await ended(environment, "presence-question", 1)
+    await wait_for_runs(environment, "presence-question", 1)
 
 
-SHOWN = "Open?\n1 是 Yes\n2 否 No\n3 Later 稍后"
+QUESTION_TEXT = "Open?\n1 是 Yes\n2 否 No\n3 Later 稍后"
 
 
 @pytest.mark.parametrize(("answer", "done"), [("1", "on_1"), ("later 稍后", "on_3"), ("", "on_silence")])
@@ -301,16 +306,16 @@ async def test_a_question_with_buttons_does_what_belongs_to_its_answer(
     environment: HomeAssistantEnvironment, answer: str, done: str
 ) -> None:
     await environment.until("state_attr('automation.ask_with_buttons', 'current') == 0")
-    before, since = await so_far(environment), environment.home.subscriber.count
+    before, since = await sent_count(environment), environment.home.subscriber.count
     await environment.publish("house/door", "open")
-    assert await sent(environment, 1, before) == [("wife", SHOWN)]
+    assert await sent_texts(environment, 1, before) == [("wife", QUESTION_TEXT)]
     if answer:
         await environment.home.control.say("wife", answer)
     answered = await environment.home.in_thread(
         environment.home.subscriber.wait, "house/answered", since=since
     )
     assert answered.payload.decode() == done
-    await ended(environment, "ask-with-buttons", 1)
+    await wait_for_runs(environment, "ask-with-buttons", 1)
 
 
 async def test_a_question_that_is_refused_is_told_and_then_counts_as_unanswered(
@@ -324,19 +329,19 @@ async def test_a_question_that_is_refused_is_told_and_then_counts_as_unanswered(
     await environment.home.in_thread(
         environment.home.subscriber.wait,
         "house/answered",
-        lambda one: one.payload == b"on_silence",
+        lambda message: message.payload == b"on_silence",
         since=since,
     )
     heard = [
-        one.payload.decode()
-        for one in environment.home.subscriber.received[since:]
-        if one.topic == "house/answered"
+        message.payload.decode()
+        for message in environment.home.subscriber.received[since:]
+        if message.topic == "house/answered"
     ]
     assert heard == ["undelivered", "on_silence"]
 
 
 async def test_only_a_trusted_person_switches_the_light(environment: HomeAssistantEnvironment) -> None:
-    before = await so_far(environment)
+    before = await sent_count(environment)
     await environment.home.control.say("hanmeimei", "开灯")  # nobody whom the owner named
     await environment.until(
         f"state_attr('{MESSAGE}', 'text') == '开灯' and state_attr('{MESSAGE}', 'trusted') == false"
@@ -344,11 +349,11 @@ async def test_only_a_trusted_person_switches_the_light(environment: HomeAssista
     await environment.home.control.say("mom", "开灯", to="family")  # trusted, but groups do not count
     await environment.until(f"state_attr('{MESSAGE}', 'chat') == 'group'")
     assert (await environment.state("switch.house_lamp"))["state"] == "off"
-    assert await so_far(environment) == before
+    assert await sent_count(environment) == before
     await environment.home.control.say("wife", "light ")
     await environment.until("states('switch.house_lamp') == 'on'")
-    assert await sent(environment, 1, before) == [("wife", "已完成。 Done.")]
-    await ended(environment, "trusted-command", 1)
+    assert await sent_texts(environment, 1, before) == [("wife", "已完成。 Done.")]
+    await wait_for_runs(environment, "trusted-command", 1)
 
 
 async def test_what_the_owner_writes_to_the_file_helper_is_a_command(
@@ -356,10 +361,10 @@ async def test_what_the_owner_writes_to_the_file_helper_is_a_command(
 ) -> None:
     await environment.publish("house/lamp", "OFF")
     await environment.until("states('switch.house_lamp') == 'off'")
-    before = await so_far(environment)
+    before = await sent_count(environment)
     await environment.home.control.say("me", "开灯", to="filehelper")
     await environment.until("states('switch.house_lamp') == 'on'")
-    assert await sent(environment, 1, before) == [("filehelper", "已完成。 Done.")]
+    assert await sent_texts(environment, 1, before) == [("filehelper", "已完成。 Done.")]
 
 
 async def test_a_message_that_is_published_again_is_one_command(
@@ -376,30 +381,30 @@ async def test_a_message_that_is_published_again_is_one_command(
 
 
 async def test_the_qr_code_comes_by_another_notifier(environment: HomeAssistantEnvironment) -> None:
-    said = environment.home.subscriber.count
+    received_before = environment.home.subscriber.count
     await environment.home.send_request("logout")
     await environment.home.in_thread(
         environment.home.subscriber.wait,
         "other/notifier",
-        lambda one: "logged out" in one.body["text"],
-        since=said,
+        lambda message: "logged out" in message.body["text"],
+        since=received_before,
     )
     await environment.home.send_request("login")
     received = await environment.home.in_thread(
         environment.home.subscriber.wait,
         "other/notifier",
-        lambda one: "scan this code" in one.body["text"],
-        since=said,
+        lambda message: "scan this code" in message.body["text"],
+        since=received_before,
     )
     code = environment.home.subscriber.on("wx/login/qr")[-1].payload
     async with httpx.AsyncClient(
         trust_env=False, timeout=MAX_WAIT_SECONDS
-    ) as client:  # with the token in it: no login is needed
-        shown = await client.get(f"{environment.home_assistant.url}{received.body['picture']}")
-    assert shown.content == code
+    ) as client:  # the URL has a token, so no login is needed
+        picture_answer = await client.get(f"{environment.home_assistant.url}{received.body['picture']}")
+    assert picture_answer.content == code
     assert (environment.home_assistant.folder / "media/login.png").read_bytes() == code
-    await ended(environment, "login-qr", 2)
-    await ended(environment, "by_default", 2)
+    await wait_for_runs(environment, "login-qr", 2)
+    await wait_for_runs(environment, "by_default", 2)
     note = (await environment.do("notes"))["wechat_login"]
     assert "![QR](/api/image_proxy/image.wechat_home_login_qr?token=" in note
     await environment.home.control.post("scan")
@@ -410,29 +415,29 @@ async def test_the_qr_code_comes_by_another_notifier(environment: HomeAssistantE
 async def test_the_card_shows_only_what_there_is(environment: HomeAssistantEnvironment) -> None:
     states = await environment.do("states")
     *cards, window = yaml.safe_load(CARD.read_text())["cards"]
-    assert named(cards) <= states.keys()
+    assert entities_of_card(cards) <= states.keys()
     assert window["type"] == "conditional"  # and hidden: web WeChat has no window
     assert window["conditions"][0]["entity"] not in states
-    for text in texts(yaml.safe_load(CARD.read_text())):
+    for text in templates_of_card(yaml.safe_load(CARD.read_text())):
         assert await environment.do("render", template=text)
-    assert complaints(environment) == []
+    assert own_warnings(environment) == []
 
 
-def named(card: Any) -> set[str]:
-    """Every entity that a card names."""
+def entities_of_card(card: Any) -> set[str]:
+    """Returns every entity that a card names."""
     if isinstance(card, dict):
-        found = {one for one in card.get("entities", []) if isinstance(one, str)}
+        found = {entity for entity in card.get("entities", []) if isinstance(entity, str)}
         return (
             found | {card["entity"]}
             if "entity" in card and not card.get("cards")
-            else found.union(*map(named, card.values()))
+            else found.union(*map(entities_of_card, card.values()))
         )
-    return set().union(*map(named, card)) if isinstance(card, list) else set()
+    return set().union(*map(entities_of_card, card)) if isinstance(card, list) else set()
 
 
-def texts(card: Any) -> list[str]:
-    """Every template of a card."""
+def templates_of_card(card: Any) -> list[str]:
+    """Returns every template of a card."""
     if isinstance(card, dict):
-        own = [card["content"]] if card.get("type") == "markdown" else []
-        return own + [one for value in card.values() for one in texts(value)]
-    return [one for value in card for one in texts(value)] if isinstance(card, list) else []
+        templates = [card["content"]] if card.get("type") == "markdown" else []
+        return templates + [text for value in card.values() for text in templates_of_card(value)]
+    return [text for value in card for text in templates_of_card(value)] if isinstance(card, list) else []

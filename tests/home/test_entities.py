@@ -1,4 +1,4 @@
-"""What Home Assistant makes of an account, from the first announcement to its end, in the order of a life."""
+"""The entities of an account in Home Assistant, from the first announcement to its removal."""
 
 from __future__ import annotations
 
@@ -21,29 +21,33 @@ PROBLEM = "binary_sensor.wechat_home_problem"
 RESULT = "event.wechat_home_result"
 MOM = "notify.wechat_home_ma_ma"
 
-# What a bare installation says of itself: no fast zlib, no libturbojpeg.
-NOT_OURS = ("aiohttp_fast_zlib", "libturbojpeg")
+# Loggers of warnings of every bare installation: no fast zlib, no libturbojpeg.
+FOREIGN_LOGGERS = ("aiohttp_fast_zlib", "libturbojpeg")
 
 
-def complaints(environment: HomeAssistantEnvironment) -> list[str]:
-    """What Home Assistant logged at warning or above, but for what every bare installation does."""
-    return [line for line in environment.home_assistant.said() if not any(name in line for name in NOT_OURS)]
+def own_warnings(environment: HomeAssistantEnvironment) -> list[str]:
+    """Returns the warnings of Home Assistant, without those of every bare installation."""
+    return [
+        line
+        for line in environment.home_assistant.log_lines()
+        if not any(name in line for name in FOREIGN_LOGGERS)
+    ]
 
 
 async def entities(environment: HomeAssistantEnvironment) -> dict[str, dict[str, Any]]:
-    """Our entities in the registry, by unique id."""
+    """Returns our entities in the registry, by unique id."""
     found: dict[str, dict[str, Any]] = await environment.do("entities")
-    return {key: one for key, one in found.items() if key.startswith("wx2mqtt_")}
+    return {key: entity for key, entity in found.items() if key.startswith("wx2mqtt_")}
 
 
 async def test_every_entity_is_there_with_the_right_state(environment: HomeAssistantEnvironment) -> None:
-    await environment.lives(MOM)
+    await environment.wait_for_entity(MOM)
     await environment.until("states('binary_sensor.wechat_home_problem') == 'off'")
     states = await environment.do("states")
-    now = {entity: one["state"] for entity, one in states.items() if "wechat_home" in entity}
-    picture = now.pop("image.wechat_home_login_qr")
+    states_now = {entity: state["state"] for entity, state in states.items() if "wechat_home" in entity}
+    picture = states_now.pop("image.wechat_home_login_qr")
     assert picture.startswith("20")
-    assert now == {
+    assert states_now == {
         "sensor.wechat_home_login_state": "online",
         "sensor.wechat_home_login_needs": "nothing",
         "binary_sensor.wechat_home_connected": "on",
@@ -62,13 +66,13 @@ async def test_every_entity_is_there_with_the_right_state(environment: HomeAssis
     }
     assert states["sensor.wechat_home_login_state"]["attributes"]["needs"] == "nothing"
     assert states[MOM]["attributes"]["friendly_name"] == "WeChat home 妈妈"
-    assert complaints(environment) == []
+    assert own_warnings(environment) == []
 
 
 async def test_the_account_is_one_device_that_leads_to_the_page(
     environment: HomeAssistantEnvironment,
 ) -> None:
-    devices = [one for one in await environment.do("devices") if one["manufacturer"] == "wx2mqtt"]
+    devices = [device for device in await environment.do("devices") if device["manufacturer"] == "wx2mqtt"]
     assert len(devices) == 1
     (device,) = devices
     assert device["identifiers"] == [["mqtt", "wx2mqtt_home"]]
@@ -79,8 +83,8 @@ async def test_the_account_is_one_device_that_leads_to_the_page(
 async def test_what_was_announced_keeps_the_rules_and_was_one_message_at_a_time(
     environment: HomeAssistantEnvironment,
 ) -> None:
-    for one in environment.home.subscriber.on(DISCOVERY):
-        assert faults(DISCOVERY, one.payload) == []
+    for message in environment.home.subscriber.on(DISCOVERY):
+        assert faults(DISCOVERY, message.payload) == []
 
 
 async def test_an_announcement_is_taken_while_home_assistant_loads_another_platform(
@@ -90,12 +94,12 @@ async def test_an_announcement_is_taken_while_home_assistant_loads_another_platf
     qr = {**announced["components"]["qr"], "unique_id": "copy_qr", "default_entity_id": "image.copy_qr"}
     description = {**announced["device"], "identifiers": ["copy"], "name": "Copy"}
     topic = "homeassistant/device/copy/config"
-    await environment.do("half_built")
+    await environment.do("make_schemas_incomplete")
     await environment.publish(topic, {**announced, "device": description, "components": {"qr": qr}})
-    await environment.lives("image.copy_qr")
+    await environment.wait_for_entity("image.copy_qr")
     await environment.publish(topic, "")
     await environment.until("expand('image.copy_qr') | list | count == 0")
-    assert complaints(environment) == []
+    assert own_warnings(environment) == []
 
 
 async def test_a_message_is_an_event_with_all_that_automations_need(
@@ -103,16 +107,20 @@ async def test_a_message_is_an_event_with_all_that_automations_need(
 ) -> None:
     await environment.home.control.say("wife", '开灯 ☀ "now" {{ 1 }}')
     await environment.until(f"state_attr('{MESSAGE}', 'user') == 'wife'")
-    said = (await environment.state(MESSAGE))["attributes"]
+    attributes = (await environment.state(MESSAGE))["attributes"]
     received = await environment.home.body("wx/in/wife")
-    assert said["event_type"] == said["kind"] == "text"
-    assert (said["user"], said["sender"], said["name"]) == ("wife", "wife", received["sender"]["name"])
-    assert said["text"] == '开灯 ☀ "now" {{ 1 }}'
-    assert (said["trusted"], said["self"], said["chat"]) == (True, False, "friend")
-    assert (said["id"], said["seq"], said["url"]) == (received["id"], received["seq"], None)
-    assert said["time"] == received["time"]
+    assert attributes["event_type"] == attributes["kind"] == "text"
+    assert (attributes["user"], attributes["sender"], attributes["name"]) == (
+        "wife",
+        "wife",
+        received["sender"]["name"],
+    )
+    assert attributes["text"] == '开灯 ☀ "now" {{ 1 }}'
+    assert (attributes["trusted"], attributes["self"], attributes["chat"]) == (True, False, "friend")
+    assert (attributes["id"], attributes["seq"], attributes["url"]) == (received["id"], received["seq"], None)
+    assert attributes["time"] == received["time"]
     last = await environment.state("sensor.wechat_home_last_message")
-    assert (last["attributes"]["text"], last["attributes"]["seq"]) == (said["text"], said["seq"])
+    assert (last["attributes"]["text"], last["attributes"]["seq"]) == (attributes["text"], attributes["seq"])
 
 
 @pytest.mark.parametrize(
@@ -135,12 +143,12 @@ async def test_every_kind_is_taken_without_a_word(
         sender, "" if kind == "image" else "看", to=who if who == "family" else "me", kind=kind
     )
     await environment.until(f"state_attr('{MESSAGE}', 'seq') > {seq}")
-    said = (await environment.state(MESSAGE))["attributes"]
-    assert said["kind"] == kind
-    assert said["chat"] == ("group" if who == "family" else "friend")
+    attributes = (await environment.state(MESSAGE))["attributes"]
+    assert attributes["kind"] == kind
+    assert attributes["chat"] == ("group" if who == "family" else "friend")
     if kind == "image":
-        assert said["url"].startswith("http://wechat.example:8099/media/")
-    assert complaints(environment) == []
+        assert attributes["url"].startswith("http://wechat.example:8099/media/")
+    assert own_warnings(environment) == []
 
 
 @pytest.mark.parametrize(
@@ -163,11 +171,15 @@ async def test_a_notification_reaches_the_phone(
 async def test_a_result_is_an_event_with_its_words(environment: HomeAssistantEnvironment) -> None:
     await environment.publish("wx/out/wife", {"text": "?", "kind": "smoke", "id": "smoke"}, retain=False)
     await environment.until(f"state_attr('{RESULT}', 'id') == 'smoke'")
-    said = (await environment.state(RESULT))["attributes"]
+    attributes = (await environment.state(RESULT))["attributes"]
     received = await environment.home.body("wx/result/wife", id="smoke")
-    assert said["event_type"] == said["status"] == "rejected"
-    assert (said["user"], said["code"], said["message"]) == ("wife", received["code"], received["message"])
-    assert said["fallback"] is None
+    assert attributes["event_type"] == attributes["status"] == "rejected"
+    assert (attributes["user"], attributes["code"], attributes["message"]) == (
+        "wife",
+        received["code"],
+        received["message"],
+    )
+    assert attributes["fallback"] is None
 
 
 async def test_an_answer_is_an_event_with_its_button(environment: HomeAssistantEnvironment) -> None:
@@ -176,12 +188,16 @@ async def test_an_answer_is_an_event_with_its_button(environment: HomeAssistantE
     await environment.home.body("wx/result/wife", id="lock")
     await environment.home.control.say("wife", "1")
     await environment.until("state_attr('event.wechat_home_answer', 'command_id') == 'lock'")
-    said = (await environment.state("event.wechat_home_answer"))["attributes"]
+    attributes = (await environment.state("event.wechat_home_answer"))["attributes"]
     received = await environment.home.body("wx/event/button", command_id="lock")
-    assert (said["event_type"], said["key"], said["button"]) == ("answered", "yes", "Yes")
-    assert (said["user"], said["sender"], said["trusted"]) == ("wife", "wife", True)
-    assert (said["id"], said["time"], said["pressed_on"]) == (received["id"], received["time"], None)
-    assert complaints(environment) == []
+    assert (attributes["event_type"], attributes["key"], attributes["button"]) == ("answered", "yes", "Yes")
+    assert (attributes["user"], attributes["sender"], attributes["trusted"]) == ("wife", "wife", True)
+    assert (attributes["id"], attributes["time"], attributes["pressed_on"]) == (
+        received["id"],
+        received["time"],
+        None,
+    )
+    assert own_warnings(environment) == []
 
 
 async def test_the_newest_results_are_remembered_each_once(environment: HomeAssistantEnvironment) -> None:
@@ -195,7 +211,7 @@ async def test_the_newest_results_are_remembered_each_once(environment: HomeAssi
     await environment.until(f"state_attr('{RESULT}', 'status') == 'uncertain'")
     recent = (await environment.state(RESULT))["attributes"]["recent"]
     others = [number for number in reversed(range(4, MAX_RECENT_RESULTS + 4)) if number != 9]
-    assert [one["id"] for one in recent] == [f"many-{number}" for number in (9, *others)]
+    assert [result["id"] for result in recent] == [f"many-{number}" for number in (9, *others)]
     assert len(json.dumps(recent)) < 16_384  # the recorder drops more
 
 
@@ -227,13 +243,13 @@ async def test_the_buttons_log_out_and_in_and_the_code_is_a_picture(
     await environment.call("button.press", entity_id="button.wechat_home_log_in")
     await environment.until("states('sensor.wechat_home_login_state') == 'waiting_for_scan'")
     assert (await environment.state("sensor.wechat_home_login_state"))["attributes"]["needs"] == "scan"
-    shown = await environment.do("picture", entity="image.wechat_home_login_qr")
-    assert shown["type"] == "image/png"
-    assert base64.b64decode(shown["bytes"]) == environment.home.subscriber.on("wx/login/qr")[-1].payload
+    qr_picture = await environment.do("picture", entity="image.wechat_home_login_qr")
+    assert qr_picture["type"] == "image/png"
+    assert base64.b64decode(qr_picture["bytes"]) == environment.home.subscriber.on("wx/login/qr")[-1].payload
     await environment.home.control.post("scan")
     await environment.home.control.post("confirm")
     await environment.until("states('sensor.wechat_home_login_state') == 'online'")
-    await environment.lives("notify.wechat_home_wife")
+    await environment.wait_for_entity("notify.wechat_home_wife")
     await environment.home.control.wait("polling")
 
 
@@ -242,8 +258,8 @@ async def test_another_name_changes_no_id(environment: HomeAssistantEnvironment)
     await environment.home.control.post("people", remark={"id": "mom", "remark": "老妈"})
     await environment.until(f"state_attr('{MOM}', 'friendly_name') == 'WeChat home 老妈'")
     after = await entities(environment)
-    assert {key: one["entity"] for key, one in after.items()} == {
-        key: one["entity"] for key, one in before.items()
+    assert {key: entity["entity"] for key, entity in after.items()} == {
+        key: entity["entity"] for key, entity in before.items()
     }
     await environment.home.control.post("people", remark={"id": "mom", "remark": "妈妈"})
     await environment.until(f"state_attr('{MOM}', 'friendly_name') == 'WeChat home 妈妈'")
@@ -251,12 +267,14 @@ async def test_another_name_changes_no_id(environment: HomeAssistantEnvironment)
 
 async def test_who_is_no_longer_shown_goes_and_who_is_comes(environment: HomeAssistantEnvironment) -> None:
     await environment.reload("wife", "李雷")
-    await environment.lives("notify.wechat_home_li_lei")
+    await environment.wait_for_entity("notify.wechat_home_li_lei")
     await environment.until(
         f"states.notify | map(attribute='entity_id') | select('eq', '{MOM}') | list | count == 0"
     )
     assert {
-        one["entity"] for one in (await entities(environment)).values() if one["entity"].startswith("notify")
+        entity["entity"]
+        for entity in (await entities(environment)).values()
+        if entity["entity"].startswith("notify")
     } == {
         "notify.wechat_home_filehelper",
         "notify.wechat_home_wife",
@@ -272,16 +290,16 @@ async def test_who_is_dropped_while_the_bridge_is_down_goes_as_well(
     await environment.until("states('sensor.wechat_home_login_state') == 'unavailable'")
     environment.home.bridge.configure(environment.settings("wife"))
     await environment.home.restart()
-    await environment.lives("notify.wechat_home_wife")
+    await environment.wait_for_entity("notify.wechat_home_wife")
     await environment.until("states.notify | count == 2")
     assert "notify.wechat_home_li_lei" not in {
-        one["entity"] for one in (await entities(environment)).values()
+        entity["entity"] for entity in (await entities(environment)).values()
     }
 
 
 async def test_who_comes_back_has_the_id_of_before(environment: HomeAssistantEnvironment) -> None:
     await environment.reload("wife", "妈妈")
-    await environment.lives(MOM)
+    await environment.wait_for_entity(MOM)
 
 
 async def test_a_name_that_nobody_has_is_told_and_the_rest_works(
@@ -316,25 +334,25 @@ async def test_after_a_restart_of_home_assistant_all_is_as_before_and_its_birth_
     await environment.home.control.say("wife", "before the restart")
     await environment.until(f"state_attr('{MESSAGE}', 'text') == 'before the restart'")
     before = await entities(environment)
-    said, lines = environment.home.subscriber.count, len(environment.home.broker.log)
+    since, lines = environment.home.subscriber.count, len(environment.home.broker.log)
     await asyncio.to_thread(environment.home_assistant.restart)
     await environment.until("states('sensor.wechat_home_login_state') == 'online'")
-    await environment.lives("notify.darling")
+    await environment.wait_for_entity("notify.darling")
     assert await entities(environment) == before
     born = await environment.home.in_thread(
         environment.home.subscriber.wait,
         "homeassistant/status",
-        lambda one: one.payload == b"online",
-        since=said,
+        lambda message: message.payload == b"online",
+        since=since,
     )
     again = await environment.home.in_thread(
-        environment.home.subscriber.wait, DISCOVERY, lambda one: one.at > born.at, since=said
+        environment.home.subscriber.wait, DISCOVERY, lambda message: message.at > born.at, since=since
     )
     assert 0.9 < again.at - born.at < 11
-    await environment.listens("wx/in/+", since=lines)
+    await environment.wait_for_subscription("wx/in/+", since=lines)
     await environment.home.control.say("wife", "after the restart")
     await environment.until(f"state_attr('{MESSAGE}', 'text') == 'after the restart'")
-    assert complaints(environment) == []
+    assert own_warnings(environment) == []
 
 
 async def test_in_chinese_the_names_are_chinese_and_the_ids_are_not(
@@ -347,8 +365,8 @@ async def test_in_chinese_the_names_are_chinese_and_the_ids_are_not(
         "state_attr('sensor.wechat_home_login_state', 'friendly_name') == '微信 home 登录状态'"
     )
     after = await entities(environment)
-    assert {key: one["entity"] for key, one in after.items()} == {
-        key: one["entity"] for key, one in before.items()
+    assert {key: entity["entity"] for key, entity in after.items()} == {
+        key: entity["entity"] for key, entity in before.items()
     }
     assert after["wx2mqtt_home_to_filehelper"]["name"] == "文件传输助手"
 
@@ -358,25 +376,27 @@ async def test_with_500_people_it_is_one_message_and_home_assistant_takes_it(
 ) -> None:
     await environment.home.control.post("people", friends=500)
     await environment.home.in_thread(
-        environment.home.subscriber.wait, "wx/contacts", lambda one: len(one.body["contacts"]) > 500
+        environment.home.subscriber.wait, "wx/contacts", lambda message: len(message.body["contacts"]) > 500
     )
     names = [
-        one["user"]
-        for one in environment.home.subscriber.on("wx/contacts")[-1].body["contacts"]
-        if one["kind"] == "friend"
+        message["user"]
+        for message in environment.home.subscriber.on("wx/contacts")[-1].body["contacts"]
+        if message["kind"] == "friend"
     ]
-    said = environment.home.subscriber.count
+    since = environment.home.subscriber.count
     await environment.reload("wife", *names)
-    begun = asyncio.get_running_loop().time()
+    started_at = asyncio.get_running_loop().time()
     await environment.until(f"states.notify | count >= {len(names)}")
     assert len(names) > 500
-    assert asyncio.get_running_loop().time() - begun < GATHER_SECONDS + 15
-    announced = [one for one in environment.home.subscriber.received[said:] if one.topic == DISCOVERY]
+    assert asyncio.get_running_loop().time() - started_at < GATHER_SECONDS + 15
+    announced = [
+        message for message in environment.home.subscriber.received[since:] if message.topic == DISCOVERY
+    ]
     assert len(announced) == 1
     assert faults(DISCOVERY, announced[0].payload) == []
     await environment.reload("wife")
     await environment.until("states.notify | count == 2")
-    assert complaints(environment) == []
+    assert own_warnings(environment) == []
 
 
 async def test_switched_off_the_device_is_gone(environment: HomeAssistantEnvironment) -> None:
@@ -385,6 +405,6 @@ async def test_switched_off_the_device_is_gone(environment: HomeAssistantEnviron
     await environment.home.restart()
     await environment.until("states.notify | count == 0 and states.sensor | count == 0")
     assert await entities(environment) == {}
-    assert [one for one in await environment.do("devices") if one["manufacturer"] == "wx2mqtt"] == []
-    assert complaints(environment) == []
+    assert [device for device in await environment.do("devices") if device["manufacturer"] == "wx2mqtt"] == []
+    assert own_warnings(environment) == []
     assert json.dumps(environment.home_assistant.log).count("components.mqtt") == 0

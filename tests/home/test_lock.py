@@ -31,9 +31,9 @@ def test_the_lock_holds_every_dependency_in_a_version_that_fits_and_nothing_else
     lines = (HERE / "requirements.in").read_text(encoding="utf-8").splitlines()
     roots = parsed(line for line in lines if not line.startswith("#"))
     pins = read_lock(HERE / "requirements.lock")
-    closure = Closure(pins, roots, here["environment"], packages.get)
-    assert not closure.problems, "run make lock, then make test-home"
-    assert closure.reached == pins.keys()
+    required = Closure(pins, roots, here["environment"], packages.get)
+    assert not required.problems, "run make lock, then make test-home"
+    assert required.reached == pins.keys()
     assert all(pin.hashes for pin in pins.values())
 
 

@@ -1,4 +1,4 @@
-"""The ten minutes of `deploy/home-assistant/README.md`, as somebody would spend them, on the running demo."""
+"""The ten minutes of `deploy/home-assistant/README.md`, as a reader would spend them, on the running demo."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ README = (ROOT / "deploy/home-assistant/README.md").read_text(encoding="utf-8")
 
 @contextmanager
 def run_demo(*options: str) -> Iterator[str]:
-    """`make demo`; the address of the phone."""
+    """Runs `make demo`; yields the URL of the phone."""
     phone = free_port()
     command = [sys.executable, "-m", "wx2mqtt", "demo", "--web-port", "0"]
     ports = ["--simulator-port", str(phone)]
@@ -39,7 +39,7 @@ def run_demo(*options: str) -> Iterator[str]:
 
 @pytest.fixture
 def demo() -> Iterator[tuple[str, int]]:
-    """`make demo` where Home Assistant has no MQTT: the address of the phone, the port of the broker."""
+    """Runs `make demo` where Home Assistant has no MQTT; yields the URL of the phone and the port of the broker."""
     broker = free_port()
     with run_demo("--mqtt-port", str(broker)) as phone:
         yield phone, broker
@@ -52,8 +52,8 @@ def commands_of(name: str) -> list[str]:
     return re.findall(r"mosquitto_pub .*", block[1])
 
 
-def pub(line: str, broker: int) -> None:
-    """A `mosquitto_pub` of the README, at the demo's own port."""
+def publish(line: str, broker: int) -> None:
+    """Runs a `mosquitto_pub` of the README with the port of the demo."""
     program, *rest = shlex.split(line)
     subprocess.run([program, "-p", str(broker), *rest], cwd=ROOT, check=True, timeout=MAX_WAIT_SECONDS)
 
@@ -77,7 +77,7 @@ def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, de
         home_assistant.until("state_attr('event.wechat_home_message', 'text') == 'hello'")
         shutil.copytree(BLUEPRINTS, home_assistant.folder / "blueprints/automation/wx2mqtt")
         for line in commands_of("doorbell"):
-            pub(line, broker)
+            publish(line, broker)
         home_assistant.until("expand('event.demo_bell', 'camera.demo_door') | count == 2")
         chosen: dict[str, Any] = {
             "doorbell": "event.demo_bell",
@@ -91,17 +91,20 @@ def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, de
         assert ring is not None
         lines: list[dict[str, Any]] = []
         while len(lines) < 2:
-            if not lines:  # who rings before Home Assistant has subscribed rings again
-                pub(ring[1], broker)
+            if not lines:  # the first ring may come before Home Assistant has subscribed
+                publish(ring[1], broker)
             lines += http.get("/sim/ilink/sent", params={"after": len(lines), "wait": 2}).json()
-        assert [(one["person"], one["kind"]) for one in lines] == [("me", "text"), ("me", "image")]
+        assert [(message["person"], message["kind"]) for message in lines] == [
+            ("me", "text"),
+            ("me", "image"),
+        ]
         seen = http.get(f"/sim/ilink/media/{lines[1]['msg_id']}").content
         assert seen == (ROOT / "deploy/home-assistant/door.jpg").read_bytes()
         for line in commands_of("water"):
-            pub(line, broker)
+            publish(line, broker)
         home_assistant.until("states('binary_sensor.demo_water') == 'on'")
         for line in commands_of("clean"):
-            pub(line, broker)
+            publish(line, broker)
         home_assistant.until(
             "expand('event.demo_bell', 'camera.demo_door', 'binary_sensor.demo_water') | count == 0"
         )
@@ -112,8 +115,8 @@ def test_where_home_assistant_has_mqtt_already_the_demo_comes_to_its_broker(tmp_
         mosquitto(tmp_path / "mosquitto") as broker,
         HomeAssistantProcess(PYTHON, tmp_path / "house", port=free_port()) as home_assistant,
     ):
-        own = {"broker": "127.0.0.1", "port": broker.port}
-        assert home_assistant.do("flow", domain="mqtt", input=own)["type"] == "create_entry"
+        demo_mqtt = {"broker": "127.0.0.1", "port": broker.port}
+        assert home_assistant.do("flow", domain="mqtt", input=demo_mqtt)["type"] == "create_entry"
         second = home_assistant.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": 1883})
         assert second == {"type": "abort", "errors": "single_instance_allowed"}
         asked = re.search(r"make demo ARGS=\"(--broker \S+)\"", README)
@@ -128,9 +131,9 @@ def test_where_home_assistant_has_mqtt_already_the_demo_comes_to_its_broker(tmp_
             "expand('sensor.wechat_home_login_state', 'event.wechat_home_result') | count == 0"
         )
         # Home Assistant says this of the announcement that it clears itself, once more, while it removes a device.
-        said = [
+        complaints = [
             line
-            for line in home_assistant.said("homeassistant")
+            for line in home_assistant.log_lines("homeassistant")
             if "No device components to cleanup" not in line
         ]
-        assert said == []
+        assert complaints == []

@@ -22,17 +22,17 @@ AUTOMATION = "automation.water"
 def page_blocks(language: str, bridge: str) -> list[str]:
     """Returns the blocks of the page, with the address of the bridge and its token."""
     page = ROOT / "docs" / language / "examples" / "home-assistant.md"
-    texts = [one.text for one in blocks(page) if one.reason == "test_home_assistant_sends_without_mqtt"]
+    texts = [block.text for block in blocks(page) if block.reason == "test_home_assistant_sends_without_mqtt"]
     return [text.replace("http://192.168.1.10:8098", bridge).replace("TOKEN", TOKEN) for text in texts]
 
 
-def house(folder: Path, secrets: str, configuration: str) -> HomeAssistantProcess:
+def home_assistant_with(folder: Path, secrets: str, configuration: str) -> HomeAssistantProcess:
     """Returns a Home Assistant that has these two files of the page, and no MQTT."""
-    made = HomeAssistantProcess(PYTHON, folder, port=free_port())
+    process = HomeAssistantProcess(PYTHON, folder, port=free_port())
     (folder / "secrets.yaml").write_text(secrets, encoding="utf-8")
     file = folder / "configuration.yaml"
     file.write_text(f"{file.read_text()}\n{configuration}", encoding="utf-8")
-    return made
+    return process
 
 
 async def sent_texts(home: ILinkHome) -> list[str]:
@@ -63,7 +63,7 @@ async def test_home_assistant_sends_without_mqtt(language: str, tmp_path: Path) 
             since = home.subscriber.count
             await home.bot.write("hello")
             await home.body("wx/in/me", since=since, text="hello")
-            home_assistant = house(tmp_path / "house", secrets, configuration)
+            home_assistant = home_assistant_with(tmp_path / "house", secrets, configuration)
             await home.in_thread(home_assistant.start)
             try:
                 await home.in_thread(home_assistant.do, "automations", automations=[automation])
@@ -80,4 +80,4 @@ async def test_home_assistant_sends_without_mqtt(language: str, tmp_path: Path) 
                 assert len(await sent_texts(home)) == 2
             finally:
                 await home.in_thread(home_assistant.stop)
-            assert [line for line in home_assistant.said() if "rest" in line] == []
+            assert [line for line in home_assistant.log_lines() if "rest" in line] == []

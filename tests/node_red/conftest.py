@@ -1,4 +1,4 @@
-"""What the tests of the flows share: Node-RED is there, and a house that runs it."""
+"""Fixtures of the tests of the flows: Node-RED is installed, and an environment that runs it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest_asyncio
 from tests.node_red.environment import (
     ILinkNodeRedEnvironment,
     NodeRedEnvironment,
-    at_ilink_house,
     running_environment,
+    running_ilink_environment,
 )
 from tests.node_red.installed import install
 from tests.support.broker import PROGRAM
@@ -20,7 +20,7 @@ from tests.support.ilink_home import ILinkHome
 
 @pytest.fixture(scope="session")
 def node_red() -> None:
-    """Skips where Node-RED or mosquitto cannot be had."""
+    """Skips the tests where Node-RED or mosquitto is not available."""
     if problem := install():
         pytest.skip(problem)
     if PROGRAM is None:
@@ -31,9 +31,10 @@ def node_red() -> None:
 async def environment(
     node_red: None, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[NodeRedEnvironment]:
-    """One house for all tests of a module. They need the loop of the module:
-    `pytestmark = pytest.mark.asyncio(loop_scope="module")`. Each loads its own flows and leaves the rest as it
-    was. At the end Node-RED must have complained of nothing.
+    """Yields one environment for all tests of a module, which need the loop of the module:
+    `pytestmark = pytest.mark.asyncio(loop_scope="module")`.
+
+    Each test loads its own flows and leaves the rest as it was. At the end Node-RED must have logged no error.
     """
     async with running_environment(tmp_path_factory.mktemp("house")) as environment:
         yield environment
@@ -41,27 +42,27 @@ async def environment(
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ilink(
+async def ilink_environment(
     node_red: None, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[ILinkNodeRedEnvironment]:
-    async with at_ilink_house(tmp_path_factory.mktemp("ilink")) as ilink:
-        yield ilink
-        assert ilink.environment.red.complaints() == []
+    async with running_ilink_environment(tmp_path_factory.mktemp("ilink")) as ilink_environment:
+        yield ilink_environment
+        assert ilink_environment.environment.red.complaints() == []
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def bot_environment(ilink: ILinkNodeRedEnvironment) -> AsyncIterator[NodeRedEnvironment]:
-    """The house, where WeChat takes ten messages; afterwards no alarm is left, and no fallback."""
-    for wanted in ({"waiting": 0}, {"left": 10}):  # what an earlier test left to wait goes out first
-        since = ilink.home.subscriber.count
-        await ilink.home.bot.write("hello")
-        await ilink.home.body("wx/window/me", since=since, **wanted)
-    yield ilink.environment
-    await ilink.home.publish("home/water/alarm", "OFF")
-    await ilink.environment.settled()
-    await ilink.environment.load()
+async def bot_environment(ilink_environment: ILinkNodeRedEnvironment) -> AsyncIterator[NodeRedEnvironment]:
+    """Yields the environment after the person has written; removes alarms and the fallback after the test."""
+    for window in ({"waiting": 0}, {"left": 10}):  # what an earlier test left to wait goes out first
+        since = ilink_environment.home.subscriber.count
+        await ilink_environment.home.bot.write("hello")
+        await ilink_environment.home.body("wx/window/me", since=since, **window)
+    yield ilink_environment.environment
+    await ilink_environment.home.publish("home/water/alarm", "OFF")
+    await ilink_environment.environment.wait_until_idle()
+    await ilink_environment.environment.load()
 
 
 @pytest.fixture
-def home(ilink: ILinkNodeRedEnvironment) -> ILinkHome:
-    return ilink.home
+def home(ilink_environment: ILinkNodeRedEnvironment) -> ILinkHome:
+    return ilink_environment.home

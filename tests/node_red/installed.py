@@ -19,7 +19,7 @@ FILES = ("package.json", "package-lock.json")
 
 
 def install() -> str:
-    """See that it is there; returns why it is not, else nothing."""
+    """Installs Node-RED if it is missing; returns why that failed, else an empty text."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             return f"{program} is not installed (Debian: apt-get install nodejs npm)"
@@ -30,9 +30,9 @@ def install() -> str:
 
 
 def _install() -> str:
-    wanted = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in FILES)).hexdigest()
-    done = FOLDER / "complete"
-    if done.exists() and done.read_text() == wanted:
+    digest = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in FILES)).hexdigest()
+    marker = FOLDER / "complete"
+    if marker.exists() and marker.read_text() == digest:
         return ""
     for name in FILES:
         shutil.copy(HERE / name, FOLDER / name)
@@ -48,12 +48,12 @@ def _install() -> str:
     run = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=240, check=False)
     if run.returncode:
         return f"Node-RED cannot be installed: {run.stderr.strip()[-500:]}"
-    done.write_text(wanted)
+    marker.write_text(digest)
     return ""
 
 
 def main() -> int:
-    """Install; 1 when it is not to be had."""
+    """Installs Node-RED; returns 1 when that failed."""
     problem = install()
     sys.stderr.write(f"{problem}\n" if problem else "")
     return 1 if problem else 0

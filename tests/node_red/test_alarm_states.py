@@ -1,4 +1,4 @@
-"""The alarm as it is shipped, on iLink: in each state in which WeChat does not take it, somebody is told within a minute."""
+"""The shipped alarm on iLink: in each state in which WeChat does not take it, somebody is told within a minute."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from tests.node_red.environment import (
     NAMES,
     NodeRedEnvironment,
-    arrives,
-    patience,
     read,
     sent_count,
-    use_up,
+    timeout_seconds,
+    use_up_quota,
+    wait_for_text,
     with_fallback,
 )
 from tests.support.deadlines import allowed
@@ -33,30 +33,30 @@ def environment(bot_environment: NodeRedEnvironment) -> NodeRedEnvironment:
     return bot_environment
 
 
-async def within_a_minute(what: Awaitable[str]) -> str:
+async def within_a_minute(waiting: Awaitable[str]) -> str:
     """Returns what a debug node shows; it must not take longer than an alarm may."""
-    began = loop_time()
-    text = await what
-    assert loop_time() - began < allowed(60)
+    started_at = loop_time()
+    text = await waiting
+    assert loop_time() - started_at < allowed(60)
     return text
 
 
-async def test_it_ships_with_times_that_keep_within_a_minute():
+async def test_the_shipped_times_keep_within_a_minute():
     """A result is missed `WITHIN` seconds after its text, at the next of the ticks."""
     nodes = read("alarm")
     (tab,) = (node for node in nodes if node["type"] == "tab")
     (tick,) = (node for node in nodes if node.get("repeat"))
-    within = next(int(one["value"]) for one in tab["env"] if one["name"] == "WITHIN")
+    within = next(int(variable["value"]) for variable in tab["env"] if variable["name"] == "WITHIN")
     assert within + int(tick["repeat"]) < 60
 
 
-async def test_an_alarm_has_the_reserve_goes_first_and_is_heard_of(
+async def test_an_alarm_uses_the_reserve_goes_first_and_its_result_is_shown(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
-    """Twelve texts of others wait or went before it."""
+    """Twelve other texts wait or were sent before it."""
     await environment.load("alarm")
-    await use_up(home)
-    since, sent = len(environment.red.told), await sent_count(home)
+    await use_up_quota(home)
+    since, sent = len(environment.red.output), await sent_count(home)
     for number in range(3):
         await home.publish("wx/out/me", {"text": f"waits {number}", "ttl": 600})
     await home.body("wx/event/held", why="reserved")
@@ -68,23 +68,23 @@ async def test_an_alarm_has_the_reserve_goes_first_and_is_heard_of(
 
 async def test_with_the_quota_used_it_says_so_at_once(environment: NodeRedEnvironment, home: ILinkHome):
     await environment.load("alarm")
-    await use_up(home)
-    since = len(environment.red.told)
+    await use_up_quota(home)
+    since = len(environment.red.output)
     await environment.press("try it")
     assert await environment.shown("told", since=since) == "me was told"
     await home.publish("home/water/alarm", "OFF")
-    await environment.settled()
+    await environment.wait_until_idle()
     await environment.press("try it")
     text = await within_a_minute(environment.shown("not reached", since=since))
     assert text.startswith("me was not told: ")
     assert text.endswith(" (quota_used)")
 
 
-async def test_of_twelve_alarms_in_a_row_each_is_told_or_said_not_to_be(
+async def test_each_of_twelve_alarms_in_a_row_is_sent_or_reported_as_not_sent(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
     await environment.load("alarm")
-    since = len(environment.red.told)
+    since = len(environment.red.output)
     for number in range(1, 13):
         await environment.press("try it")
         await home.in_thread(
@@ -97,7 +97,7 @@ async def test_of_twelve_alarms_in_a_row_each_is_told_or_said_not_to_be(
             since=since,
         )
         await home.publish("home/water/alarm", "OFF")
-        await environment.settled()
+        await environment.wait_until_idle()
     assert (
         len(environment.red.all_shown("told", since=since)) >= 5
     )  # each is followed by the news that it is over
@@ -108,7 +108,7 @@ async def test_of_twelve_alarms_in_a_row_each_is_told_or_said_not_to_be(
 
 async def test_with_the_window_shut_it_says_so_at_once(environment: NodeRedEnvironment, home: ILinkHome):
     await environment.load("alarm", LANGUAGE="zh")
-    since = len(environment.red.told)
+    since = len(environment.red.output)
     await home.bot.post("ilink/window", ago=25 * 3600)
     await environment.press("try it")
     text = await within_a_minute(environment.shown("not reached", since=since))
@@ -121,7 +121,7 @@ async def test_with_the_window_shut_and_a_fallback_the_fallback_tells_at_once(
 ):
     await environment.load("alarm")
     async with with_fallback(home) as service:
-        since = len(environment.red.told)
+        since = len(environment.red.output)
         await home.bot.post("ilink/window", ago=25 * 3600)
         await environment.press("try it")
         text = await within_a_minute(environment.shown("told", since=since))
@@ -131,13 +131,11 @@ async def test_with_the_window_shut_and_a_fallback_the_fallback_tells_at_once(
         assert environment.red.all_shown("not reached", since=since) == []
 
 
-async def test_a_fallback_that_fails_is_no_reason_to_be_silent(
-    environment: NodeRedEnvironment, home: ILinkHome
-):
+async def test_a_failing_fallback_is_reported(environment: NodeRedEnvironment, home: ILinkHome):
     await environment.load("alarm")
     async with with_fallback(home) as service:
         service.status = 500
-        since = len(environment.red.told)
+        since = len(environment.red.output)
         await home.bot.post("ilink/window", ago=25 * 3600)
         await environment.press("try it")
         assert "(window_closed)" in await within_a_minute(environment.shown("not reached", since=since))
@@ -154,12 +152,12 @@ async def test_logged_out_it_says_so_at_once_and_the_fallback_tells_within_a_min
         await home.in_thread(
             home.subscriber.wait,
             "wx/login/state",
-            lambda one: one.body["state"] in {"logged_out", "waiting_for_scan"},
+            lambda message: message.body["state"] in {"logged_out", "waiting_for_scan"},
             since=subscriber,
         )
         await home.in_thread(service.wait, 1)  # that the login has ended
-        await environment.settled()
-        since = len(environment.red.told)
+        await environment.wait_until_idle()
+        since = len(environment.red.output)
         await environment.press("try it")
         text = await environment.shown("not reached", since=since)
         assert text.startswith("me was not told: WeChat is not logged in (")
@@ -172,11 +170,11 @@ async def test_logged_out_it_says_so_at_once_and_the_fallback_tells_within_a_min
     await home.bot.wait("polling")
 
 
-async def test_what_wechat_takes_without_a_number_is_said_to_be_in_doubt(
+async def test_a_message_that_wechat_takes_without_an_id_is_reported_as_doubtful(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
     await environment.load("alarm")
-    since = len(environment.red.told)
+    since = len(environment.red.output)
     await home.bot.post("ilink/mute")
     try:
         await environment.press("try it")
@@ -192,26 +190,29 @@ async def test_with_the_bridge_away_it_says_so_soon(environment: NodeRedEnvironm
     subscriber = home.subscriber.count
     await home.in_thread(home.bridge.kill)
     await home.in_thread(
-        home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"offline", since=subscriber
+        home.subscriber.wait,
+        "wx/bridge/state",
+        lambda message: message.payload == b"offline",
+        since=subscriber,
     )
-    await environment.settled()
-    since = len(environment.red.told)
+    await environment.wait_until_idle()
+    since = len(environment.red.output)
     await environment.press("try it")
     assert await within_a_minute(environment.shown("not reached", since=since)) == NO_ANSWER
     sent = await sent_count(home)
     await home.restart()
-    await arrives(home, TEXT, sent)  # it is published again while it is worth it
+    await wait_for_text(home, TEXT, sent)  # it is published again while it is worth it
     assert await environment.shown("told", since=since) == "me was told"
 
 
 async def test_with_a_bridge_that_hangs_it_says_that_there_is_no_result(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
-    await environment.load("alarm", WITHIN=patience(2), every=0.3)
-    await environment.settled()
+    await environment.load("alarm", WITHIN=timeout_seconds(2), every=0.3)
+    await environment.wait_until_idle()
     os.kill(home.bridge.pid, signal.SIGSTOP)
     try:
-        since = len(environment.red.told)
+        since = len(environment.red.output)
         await environment.press("try it")
         text = await within_a_minute(environment.shown("not reached", "no result", since=since))
         assert text == "me was not told: no result. Do the bridge and the broker run?"
@@ -219,14 +220,14 @@ async def test_with_a_bridge_that_hangs_it_says_that_there_is_no_result(
         os.kill(home.bridge.pid, signal.SIGCONT)
 
 
-async def test_with_the_broker_away_it_says_so_soon_and_tells_when_it_is_back(
+async def test_with_the_broker_away_it_says_so_soon_and_sends_when_it_is_back(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
     await environment.load("alarm", every=0.5)
-    since = len(environment.red.told)
+    since = len(environment.red.output)
     await home.in_thread(home.broker.kill)
     await home.in_thread(
-        environment.red.wait, lambda one: one["text"].startswith("Disconnected"), since=since
+        environment.red.wait, lambda entry: entry["text"].startswith("Disconnected"), since=since
     )
     sent = await sent_count(home)
     await environment.press("try it")
@@ -234,16 +235,16 @@ async def test_with_the_broker_away_it_says_so_soon_and_tells_when_it_is_back(
     assert text == NO_ANSWER
     subscriber = home.subscriber.count
     await home.in_thread(home.broker.start)
-    await arrives(home, TEXT, sent)
+    await wait_for_text(home, TEXT, sent)
     await home.in_thread(
         home.subscriber.wait, "wx/bridge/state", since=subscriber
     )  # for those who come after
 
 
-async def test_what_its_tab_says_is_checked_and_an_unknown_second_person_is_named(
+async def test_the_values_of_the_tab_are_checked_and_an_unknown_second_person_is_named(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
-    since = len(environment.red.told)
+    since = len(environment.red.output)
     await environment.load("alarm", SECOND="family", ROUNDS=0)
     text = await environment.shown("check the settings", "family", since=since)
     assert text == "nobody is called family; the bridge knows me"
@@ -255,11 +256,11 @@ async def test_what_its_tab_says_is_checked_and_an_unknown_second_person_is_name
     await environment.shown("check the settings", "没有 family 这个人；桥接程序里有 me", since=since)
 
 
-async def test_an_unknown_second_person_is_told_of_when_the_alarm_wants_them(
+async def test_an_unknown_second_person_is_reported_when_the_alarm_needs_them(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
     await environment.load("alarm", FIRST="mom", SECOND="family")
-    since = len(environment.red.told)
+    since = len(environment.red.output)
     await environment.press("try it")
     for name in ("mom", "family"):
         text = await within_a_minute(environment.shown("not reached", f"{name} was not told: ", since=since))
@@ -270,15 +271,15 @@ async def test_beside_all_other_flows_an_answer_to_the_alarm_is_answered_by_the_
     environment: NodeRedEnvironment, home: ILinkHome
 ):
     await environment.load(*NAMES)
-    sent, since = await sent_count(home), len(environment.red.told)
+    sent, since = await sent_count(home), len(environment.red.output)
     await home.publish("home/water/alarm", "ON")
-    await arrives(home, TEXT, sent)
+    await wait_for_text(home, TEXT, sent)
     sent = await sent_count(home)
     await home.bot.write("ok")
     assert (await environment.shown("answered", since=since)).endswith("sees to it")
     await home.bot.write("light on")
-    await arrives(home, "OK, light on", sent)
-    await arrives(home, "You wrote: light on", sent)
+    await wait_for_text(home, "OK, light on", sent)
+    await wait_for_text(home, "You wrote: light on", sent)
     texts = [line["text"] for line in (await home.bot.get("ilink/sent"))[sent:]]
     assert "You wrote: ok" not in texts
     assert not any(text.startswith("I know: ") for text in texts)
@@ -289,7 +290,7 @@ async def test_an_answer_that_wechat_does_not_take_is_told(
     environment: NodeRedEnvironment, home: ILinkHome, name: str
 ):
     await environment.load(name, PERSON="nobody", PEOPLE="nobody", FRESH=3600)
-    since = len(environment.red.told)
+    since = len(environment.red.output)
     message = {**await home.body("wx/in/me"), "user": "nobody", "text": "status"}
     await home.publish("wx/in/nobody", message)
     assert "(unknown_user)" in await environment.shown("not sent", "nobody", since=since)

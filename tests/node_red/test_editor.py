@@ -26,7 +26,7 @@ def test_who_imports_one_after_the_other_in_the_editor_has_one_broker(tmp_path: 
         )
         for number, name in enumerate(NAMES):
             _import(editor, name, copy=number > 0)
-            _note_is_whole(editor, name)
+            _assert_note_is_shown(editor, name)
         assert (
             editor.run(
                 "const bad = []; RED.nodes.eachNode((n) => { if (!n.valid) bad.push(n.name) }); return bad"
@@ -35,7 +35,7 @@ def test_who_imports_one_after_the_other_in_the_editor_has_one_broker(tmp_path: 
         )
         editor.run("RED.actions.invoke('core:deploy-flows')")
         editor.until("!RED.nodes.dirty()")
-        _one_whole(red.http.get("/flows").json())
+        _assert_complete(red.http.get("/flows").json())
 
 
 def _import(editor: Chromium, name: str, *, copy: bool) -> None:
@@ -48,36 +48,36 @@ def _import(editor: Chromium, name: str, *, copy: bool) -> None:
     editor.until("!$('#red-ui-clipboard-dialog-ok').button('option', 'disabled')")
     editor.run("$('#red-ui-clipboard-dialog-ok').click()")
     if copy:
-        asked = "[...document.querySelectorAll('.red-ui-notification button')].find((b) => b.textContent === 'Import copy')"
-        editor.until(f"Boolean({asked})")
-        editor.run(f"{asked}.click()")
-        editor.until(f"!{asked}")
+        copy_button = "[...document.querySelectorAll('.red-ui-notification button')].find((b) => b.textContent === 'Import copy')"
+        editor.until(f"Boolean({copy_button})")
+        editor.run(f"{copy_button}.click()")
+        editor.until(f"!{copy_button}")
     label = read(name)[0]["label"]
     editor.until(
         f"(() => {{ let there = false; RED.nodes.eachWorkspace((w) => {{ there ||= w.label === {label!r} }}); return there }})()"
     )
 
 
-def _note_is_whole(editor: Chromium, name: str) -> None:
-    """The sidebar shows all words of the note; its Markdown has forms of Node-RED's own, which lose some."""
+def _assert_note_is_shown(editor: Chromium, name: str) -> None:
+    """Checks that the sidebar shows all words of the note; Node-RED has its own dialect of Markdown."""
     (note,) = [node["info"] for node in read(name) if node["type"] == "comment"]
-    shown = editor.run("return $('<div>').html(RED.utils.renderMarkdown(arguments[0])).text()", note)
-    assert _words(shown) == _words(note)
+    displayed = editor.run("return $('<div>').html(RED.utils.renderMarkdown(arguments[0])).text()", note)
+    assert _words(displayed) == _words(note)
 
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", re.sub(r"[*`]", "", text))
 
 
-def _one_whole(nodes: list[dict[str, Any]]) -> None:
-    """Everything is there once, and what names another node names one that is there."""
+def _assert_complete(nodes: list[dict[str, Any]]) -> None:
+    """Checks that each node exists once, and that all references lead to existing nodes."""
     ids = {node["id"] for node in nodes}
     (broker,) = [node for node in nodes if node["type"] == "mqtt-broker"]
     assert broker["protocolVersion"] == 5
     wanted = sorted(node["type"] for name in NAMES for node in read(name) if node["type"] != "mqtt-broker")
-    made = [node for node in nodes if node.get("label") != "Flow 1" and node["type"] != "mqtt-broker"]
-    assert sorted(node["type"] for node in made) == wanted
-    for node in made:
+    imported = [node for node in nodes if node.get("label") != "Flow 1" and node["type"] != "mqtt-broker"]
+    assert sorted(node["type"] for node in imported) == wanted
+    for node in imported:
         assert node.get("broker", broker["id"]) == broker["id"], node
-        assert {one for exit_ in node.get("wires", []) for one in exit_} <= ids, node
+        assert {target for output_wires in node.get("wires", []) for target in output_wires} <= ids, node
         assert set(node.get("scope") or []) <= ids, node

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", NAMES)
 async def test_each_file_runs_alone_and_node_red_keeps_it_as_it_is(environment: NodeRedEnvironment, name):
     await environment.load(name)
-    kept = environment.red.http.get("/flows").json()
-    assert {node["id"]: node for node in kept} == {node["id"]: node for node in environment.flow}
+    stored_nodes = environment.red.http.get("/flows").json()
+    assert {node["id"]: node for node in stored_nodes} == {node["id"]: node for node in environment.flow}
     assert environment.red.complaints() == []
 
 
@@ -22,8 +22,8 @@ async def test_all_together_are_one_client_of_the_broker_and_hear_each_message_o
 ):
     home, before, since, seen = (
         environment.home,
-        await environment.count(),
-        len(environment.red.told),
+        await environment.sent_count(),
+        len(environment.red.output),
         len(environment.home.broker.log),
     )
     await environment.load(*NAMES, ANSWER="echo: ")
@@ -35,5 +35,5 @@ async def test_all_together_are_one_client_of_the_broker_and_hear_each_message_o
     await environment.press("picture without a camera")
     assert await environment.shown("sent", since=since) == "Picture sent to wife"
     assert len(environment.red.all_shown("each once, in order", since=since)) == 1
-    switched = [one for one in home.subscriber.received if one.topic == "home/light/set"]
+    switched = [message for message in home.subscriber.received if message.topic == "home/light/set"]
     assert len(switched) == 1

@@ -26,17 +26,17 @@ async def get(environment: NodeRedEnvironment, path: str, language: str = "en") 
         return await http.get(path, headers={"Accept-Language": language})
 
 
-async def state(environment: NodeRedEnvironment, **wanted: Any) -> dict[str, Any]:
-    """What `/wechat/state` says, once it says what is wanted."""
+async def page_state(environment: NodeRedEnvironment, **expected: Any) -> dict[str, Any]:
+    """Waits until `/wechat/state` has these values; returns them all."""
     for _ in range(2000):
         found: dict[str, Any] = (await get(environment, "/wechat/state")).json()
-        if wanted.items() <= found.items():
+        if expected.items() <= found.items():
             return found
     raise AssertionError(found)
 
 
-async def code(environment: NodeRedEnvironment) -> str:
-    """What a phone reads from the picture."""
+async def scan_code(environment: NodeRedEnvironment) -> str:
+    """Returns the content of the QR code in the picture."""
     answer = await get(environment, "/wechat/qr.png")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
     assert answer.headers["cache-control"] == "no-store"
@@ -48,7 +48,7 @@ async def test_logged_in_there_is_no_code_and_the_page_says_so_in_the_readers_la
     environment: NodeRedEnvironment,
 ):
     await environment.load("qr-page")
-    assert await state(environment, say="Logged in. Nothing to do.") == {
+    assert await page_state(environment, say="Logged in. Nothing to do.") == {
         "code": False,
         "version": 1,
         "say": "Logged in. Nothing to do.",
@@ -77,7 +77,7 @@ async def test_another_site_cannot_ask_for_a_login_through_somebodys_browser(env
 
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)
 async def test_a_person_logs_in_with_the_page_alone(environment: NodeRedEnvironment):
-    """From the logout on the phone over a new code to being online, by what the page shows."""
+    """A person logs out on the phone, scans a new code, and is online, by what the page shows."""
     home = environment.home
     await environment.load("qr-page")
     with Chromium(400, 800, "en") as page:
@@ -95,17 +95,17 @@ async def test_a_person_logs_in_with_the_page_alone(environment: NodeRedEnvironm
             "!document.querySelector('#code').hidden && document.querySelector('#code').naturalWidth > 100"
         )
         url = home.subscriber.on("wx/login/url")[-1].payload.decode()
-        assert await code(environment) == url
+        assert await scan_code(environment) == url
         since = home.subscriber.count
         await home.control.post("expire")
         newer = (
             await home.in_thread(
-                home.subscriber.wait, "wx/login/url", lambda one: bool(one.payload), since=since
+                home.subscriber.wait, "wx/login/url", lambda message: bool(message.payload), since=since
             )
         ).payload.decode()
-        version = (await state(environment, code=True))["version"]
+        version = (await page_state(environment, code=True))["version"]
         await until(f"document.querySelector('#code').src.endsWith('?{version}')")
-        assert await code(environment) == newer != url
+        assert await scan_code(environment) == newer != url
         await home.control.post("scan")
         await until("document.querySelector('#say').textContent === 'Confirm on the phone.'")
         assert await until("document.querySelector('#code').hidden")
@@ -118,19 +118,19 @@ async def test_a_person_logs_in_with_the_page_alone(environment: NodeRedEnvironm
         await environment.start()
         await until("document.querySelector('#say').textContent === 'Logged in. Nothing to do.'")
         complaints = [
-            one for one in await home.in_thread(page.console) if "ERR_CONNECTION_REFUSED" not in one
+            line for line in await home.in_thread(page.console) if "ERR_CONNECTION_REFUSED" not in line
         ]
-        assert [one for one in complaints if "404" not in one] == []
+        assert [line for line in complaints if "404" not in line] == []
 
 
-async def with_a_code(environment: NodeRedEnvironment) -> None:
+async def show_code(environment: NodeRedEnvironment) -> None:
     await environment.home.send_request("logout")
     await environment.home.send_request("login")
-    await state(environment, code=True)
-    assert await code(environment)
+    await page_state(environment, code=True)
+    assert await scan_code(environment)
 
 
-async def back_online(environment: NodeRedEnvironment) -> None:
+async def log_in_again(environment: NodeRedEnvironment) -> None:
     since = environment.home.subscriber.count
     await environment.home.control.post("scan")
     await environment.home.control.post("confirm")
@@ -141,14 +141,14 @@ async def back_online(environment: NodeRedEnvironment) -> None:
 async def test_when_the_bridge_dies_its_code_is_not_shown_any_more(environment: NodeRedEnvironment):
     home = environment.home
     await environment.load("qr-page")
-    await with_a_code(environment)
+    await show_code(environment)
     await home.in_thread(home.bridge.kill)
-    assert await state(environment, say="The bridge is offline.", code=False)
+    assert await page_state(environment, say="The bridge is offline.", code=False)
     assert (await get(environment, "/wechat/qr.png")).status_code == NO_CODE
     home.bridge.start()
     await home.control.wait("code")
-    await state(environment, code=True)
-    await back_online(environment)
+    await page_state(environment, code=True)
+    await log_in_again(environment)
 
 
 async def test_without_the_broker_no_code_is_shown_since_it_may_be_another_by_now(
@@ -156,17 +156,17 @@ async def test_without_the_broker_no_code_is_shown_since_it_may_be_another_by_no
 ):
     home, since = environment.home, environment.home.subscriber.count
     await environment.load("qr-page")
-    await with_a_code(environment)
+    await show_code(environment)
     await home.in_thread(home.broker.kill)
-    assert await state(environment, say="Node-RED does not hear the broker or the bridge.", code=False)
+    assert await page_state(environment, say="Node-RED does not hear the broker or the bridge.", code=False)
     assert (await get(environment, "/wechat/qr.png")).status_code == NO_CODE
     await home.in_thread(environment.red.stop)
     await home.in_thread(environment.red.start)
-    assert await state(environment, say="Node-RED does not hear the broker or the bridge.", code=False)
+    assert await page_state(environment, say="Node-RED does not hear the broker or the bridge.", code=False)
     await home.in_thread(home.broker.start)
     await home.in_thread(home.subscriber.wait, "wx/bridge/state", since=since)
-    await state(environment, code=True)
-    await back_online(environment)
+    await page_state(environment, code=True)
+    await log_in_again(environment)
 
 
 async def test_a_code_that_has_expired_is_not_shown_though_nobody_took_it_away(
@@ -174,11 +174,11 @@ async def test_a_code_that_has_expired_is_not_shown_though_nobody_took_it_away(
 ):
     home = environment.home
     await environment.load("qr-page")
-    await with_a_code(environment)
+    await show_code(environment)
     fresh = home.subscriber.on("wx/login/state")[-1].body
     await home.publish("wx/login/state", {**fresh, "state": "waiting_for_confirm"})
-    assert await state(environment, code=False, say="Confirm on the phone.")
+    assert await page_state(environment, code=False, say="Confirm on the phone.")
     await home.publish("wx/login/state", {**fresh, "qr_expires": "2026-01-01T00:00:00.000Z"})
-    assert await state(environment, code=False, say="A code is on its way.")
+    assert await page_state(environment, code=False, say="A code is on its way.")
     assert (await get(environment, "/wechat/qr.png")).status_code == NO_CODE
-    await back_online(environment)
+    await log_in_again(environment)

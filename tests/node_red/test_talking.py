@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.node_red.environment import NodeRedEnvironment, patience
+from tests.node_red.environment import NodeRedEnvironment, timeout_seconds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -17,24 +17,24 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def test_what_is_written_to_filehelper_comes_back_once_though_it_is_published_again(
     environment: NodeRedEnvironment,
 ):
-    home, before = environment.home, await environment.count()
+    home, before = environment.home, await environment.sent_count()
     await environment.load("echo")
     since = home.subscriber.count
     await home.control.say("me", "开灯 ☀", to="filehelper")
-    await environment.sent("filehelper: You wrote: 开灯 ☀", since=before)
+    await environment.assert_sent("filehelper: You wrote: 开灯 ☀", since=before)
     published = await home.in_thread(home.subscriber.wait, "wx/in/filehelper", since=since)
     result = await home.body("wx/result/filehelper", since=since)
     since = home.subscriber.count
     await home.publish("wx/in/filehelper", published.payload)
     again = await home.body("wx/result/filehelper", since=since)
     assert (again["id"], again["message_id"]) == (result["id"], result["message_id"])
-    assert await environment.count() == before + 1
+    assert await environment.sent_count() == before + 1
 
 
 async def test_only_texts_of_this_person_come_back_and_only_if_they_are_trusted(
     environment: NodeRedEnvironment,
 ):
-    home, before = environment.home, await environment.count()
+    home, before = environment.home, await environment.sent_count()
     await environment.load("echo", PERSON="wife", ANSWER="")
     since = home.subscriber.count
     await home.control.say("mom", "not asked")
@@ -51,7 +51,7 @@ async def test_only_texts_of_this_person_come_back_and_only_if_they_are_trusted(
     answer = {**stranger, "trusted": True, "button": {"question": "q", "text": "x", "key": "x"}}
     await home.publish("wx/in/wife", json.dumps(answer))
     await home.control.say("wife", "asked")
-    await environment.sent("wife: asked", since=before)
+    await environment.assert_sent("wife: asked", since=before)
 
 
 # a question with buttons
@@ -59,24 +59,24 @@ async def test_only_texts_of_this_person_come_back_and_only_if_they_are_trusted(
 
 async def test_each_answer_to_a_question_has_an_exit_of_its_own(environment: NodeRedEnvironment):
     await environment.load("ask", QUESTION="Open?", BUTTONS="Yes, No，Later")
-    for answer, exit_, text in (("1", "first", "Yes"), ("no", "second", "No"), ("３", "another", "Later")):
-        before, since = await environment.count(), len(environment.red.told)
+    for answer, button, text in (("1", "first", "Yes"), ("no", "second", "No"), ("３", "another", "Later")):
+        before, since = await environment.sent_count(), len(environment.red.output)
         await environment.press("try it")
-        await environment.sent("wife: Open?\n1 Yes\n2 No\n3 Later", since=before)
+        await environment.assert_sent("wife: Open?\n1 Yes\n2 No\n3 Later", since=before)
         await environment.home.control.say("wife", answer)
-        shown = json.loads(await environment.shown(f"{exit_} button", text, since=since))
-        assert (shown["text"], shown["user"]) == (text, "wife")
+        shown_fields = json.loads(await environment.shown(f"{button} button", text, since=since))
+        assert (shown_fields["text"], shown_fields["user"]) == (text, "wife")
 
 
 async def test_nobody_answers_a_question(environment: NodeRedEnvironment):
-    since = len(environment.red.told)
+    since = len(environment.red.output)
     await environment.load("ask", every=1.0, WAIT=3)
     await environment.press("try it")
     await environment.shown("no answer", "Nobody has answered", since=since)
 
 
 async def test_a_question_that_is_refused_says_why(environment: NodeRedEnvironment):
-    since = len(environment.red.told)
+    since = len(environment.red.output)
     await environment.load("ask", BUTTONS="1, 2")
     await environment.press("try it")
     await environment.shown("no answer", "The question was not sent: the text of button 1", since=since)
@@ -86,22 +86,22 @@ async def test_a_question_that_is_refused_says_why(environment: NodeRedEnvironme
 
 
 async def test_a_notification_arrives_and_says_so(environment: NodeRedEnvironment):
-    before, since = await environment.count(), len(environment.red.told)
+    before, since = await environment.sent_count(), len(environment.red.output)
     await environment.load("notify")
     await environment.press("try it")
     assert await environment.shown("sent", since=since) == "Sent to wife"
-    await environment.sent("wife: Dinner is ready 🍚 吃饭啦", since=before)
+    await environment.assert_sent("wife: Dinner is ready 🍚 吃饭啦", since=before)
     assert environment.red.all_shown("not sent", since=since) == []
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "Not sent to nobody: "), ("zh", "没有发给 nobody：")])
 async def test_a_notification_that_is_refused_says_why(environment: NodeRedEnvironment, language, words):
-    before, since = await environment.count(), len(environment.red.told)
+    before, since = await environment.sent_count(), len(environment.red.output)
     await environment.load("notify", PERSON="nobody", LANGUAGE=language)
     await environment.press("try it")
     text = await environment.shown("not sent", "unknown_user", since=since)
     assert text.startswith(words)
-    assert await environment.count() == before
+    assert await environment.sent_count() == before
 
 
 async def test_a_notification_that_nobody_answers_says_so_and_was_tried_again_with_the_same_id(
@@ -109,24 +109,24 @@ async def test_a_notification_that_nobody_answers_says_so_and_was_tried_again_wi
 ):
     home, since, received, wait = (
         environment.home,
-        len(environment.red.told),
+        len(environment.red.output),
         environment.home.subscriber.count,
-        patience(2),
+        timeout_seconds(2),
     )
     await home.in_thread(home.bridge.stop)
     await environment.load("notify", WAIT=wait, every=0.3)
     await environment.press("try it")
     assert "Do the bridge and the broker run?" in await environment.shown("not sent", since=since)
-    tries = [one for one in home.subscriber.received[received:] if one.topic == "wx/out/wife"]
+    tries = [message for message in home.subscriber.received[received:] if message.topic == "wx/out/wife"]
     assert len(tries) > 1
-    assert len({one.payload for one in tries}) == 1
-    lives = [one.properties["MessageExpiryInterval"] for one in tries]
+    assert len({message.payload for message in tries}) == 1
+    lives = [message.properties["MessageExpiryInterval"] for message in tries]
     assert (lives[0], lives) == (wait, sorted(lives, reverse=True))
     assert 0 < lives[-1] < wait
-    before = await environment.count()
+    before = await environment.sent_count()
     await home.restart()
     assert (await home.send_command("filehelper", "after"))["status"] == "sent"
-    assert await environment.count() == before + 1, "what expired at the broker is not sent any more"
+    assert await environment.sent_count() == before + 1, "what expired at the broker is not sent any more"
 
 
 async def test_a_notification_that_is_tried_again_while_wechat_is_slow_arrives_once(
@@ -134,34 +134,37 @@ async def test_a_notification_that_is_tried_again_while_wechat_is_slow_arrives_o
 ):
     home, before, since, received = (
         environment.home,
-        await environment.count(),
-        len(environment.red.told),
+        await environment.sent_count(),
+        len(environment.red.output),
         environment.home.subscriber.count,
     )
     await environment.load("notify", WAIT=20, every=0.2)
     await home.control.post("fault", endpoint="webwxsendmsg", kind="late", value=1.5)
     await environment.press("try it")
     assert await environment.shown("sent", since=since) == "Sent to wife"
-    assert len([one for one in home.subscriber.received[received:] if one.topic == "wx/out/wife"]) > 2
-    await environment.sent("wife: Dinner is ready", since=before)
+    assert (
+        len([message for message in home.subscriber.received[received:] if message.topic == "wx/out/wife"])
+        > 2
+    )
+    await environment.assert_sent("wife: Dinner is ready", since=before)
 
 
 async def test_a_notification_outlives_a_broker_that_goes_away_right_then(environment: NodeRedEnvironment):
     home, before, since, received = (
         environment.home,
-        await environment.count(),
-        len(environment.red.told),
+        await environment.sent_count(),
+        len(environment.red.output),
         environment.home.subscriber.count,
     )
     await environment.load("notify", WAIT=30, every=0.5)
     await home.in_thread(home.broker.kill)
     await home.in_thread(
-        environment.red.wait, lambda one: one["text"].startswith("Disconnected"), since=since
+        environment.red.wait, lambda entry: entry["text"].startswith("Disconnected"), since=since
     )
     await environment.press("try it")
     await home.in_thread(home.broker.start)
     assert await environment.shown("sent", since=since) == "Sent to wife"
-    await environment.sent("wife: Dinner is ready", since=before)
+    await environment.assert_sent("wife: Dinner is ready", since=before)
     await home.in_thread(home.subscriber.wait, "wx/bridge/state", since=received)  # for those who come after
 
 
@@ -183,56 +186,59 @@ async def test_an_urgent_notification_goes_before_others_and_to_the_fallback(env
 
 
 async def test_commands_of_the_own_phone_act_and_are_answered(environment: NodeRedEnvironment):
-    home, before = environment.home, await environment.count()
+    home, before = environment.home, await environment.sent_count()
     await environment.load("remote-control")
     since = home.subscriber.count
     await home.control.say("me", "开灯", to="filehelper")
-    await environment.sent("filehelper: 好，开灯", since=before)
+    await environment.assert_sent("filehelper: 好，开灯", since=before)
     assert (await home.in_thread(home.subscriber.wait, "home/light/set", since=since)).payload == b"ON"
     await home.publish("home/light/state", "ON", retain=True)
     await home.control.say("me", " Light OFF ", to="filehelper")
     await home.in_thread(
-        home.subscriber.wait, "home/light/set", lambda one: one.payload == b"OFF", since=since
+        home.subscriber.wait, "home/light/set", lambda message: message.payload == b"OFF", since=since
     )
     await home.control.say("me", "status", to="filehelper")
-    await environment.sent("OK, light off", "Light: ON", since=before + 1)
+    await environment.assert_sent("OK, light off", "Light: ON", since=before + 1)
     await home.control.say("me", "constructor", to="filehelper")
-    await environment.sent("I know: light on, light off, status, 开灯, 关灯, 状态", since=before + 3)
+    await environment.assert_sent("I know: light on, light off, status, 开灯, 关灯, 状态", since=before + 3)
 
 
 async def test_a_command_acts_once_though_it_is_published_again_and_not_when_it_is_old(
     environment: NodeRedEnvironment,
 ):
-    home, before = environment.home, await environment.count()
+    home, before = environment.home, await environment.sent_count()
     await environment.load("remote-control", LANGUAGE="zh")
     since = home.subscriber.count
     await home.control.say("me", "开灯", to="filehelper")
-    await environment.sent("好，开灯", since=before)
+    await environment.assert_sent("好，开灯", since=before)
     published = await home.in_thread(home.subscriber.wait, "wx/in/filehelper", since=since)
     await home.publish("wx/in/filehelper", published.payload)
     old = {**published.body, "seq": published.body["seq"] + 1000, "time": "2026-01-01T00:00:00.000Z"}
     await home.publish("wx/in/filehelper", json.dumps(old))
-    await environment.sent("filehelper: 太晚了，没有执行：开灯", since=before + 1)
-    assert len([one for one in home.subscriber.received[since:] if one.topic == "home/light/set"]) == 1
+    await environment.assert_sent("filehelper: 太晚了，没有执行：开灯", since=before + 1)
+    assert (
+        len([message for message in home.subscriber.received[since:] if message.topic == "home/light/set"])
+        == 1
+    )
 
 
 async def test_a_command_whose_age_is_not_known_is_not_done(environment: NodeRedEnvironment):
     """Its time is far ahead: one of the clocks is wrong."""
-    home, before = environment.home, await environment.count()
+    home, before = environment.home, await environment.sent_count()
     await environment.load("remote-control", PEOPLE="filehelper，wife")
     since = home.subscriber.count
     await home.control.say("wife", "hello")
     hello = await home.body("wx/in/wife", since=since, text="hello")
     ahead = {**hello, "stream": "another", "text": "light on", "time": "2099-01-01T00:00:00.000Z"}
     await home.publish("wx/in/wife", json.dumps(ahead))
-    await environment.sent("wife: The clock of Node-RED is wrong, not done: light on", since=before)
-    assert not [one for one in home.subscriber.received[since:] if one.topic == "home/light/set"]
+    await environment.assert_sent("wife: The clock of Node-RED is wrong, not done: light on", since=before)
+    assert not [message for message in home.subscriber.received[since:] if message.topic == "home/light/set"]
 
 
 async def test_nobody_else_switches_anything_and_people_who_may_are_not_answered_when_they_just_talk(
     environment: NodeRedEnvironment,
 ):
-    home, before = environment.home, await environment.count()
+    home, before = environment.home, await environment.sent_count()
     await environment.load("remote-control", PEOPLE="filehelper, wife", FRESH=3600)
     since = home.subscriber.count
     await home.control.say("mom", "light on")
@@ -242,12 +248,16 @@ async def test_nobody_else_switches_anything_and_people_who_may_are_not_answered
     await home.publish("wx/in/wife", {**other, "user": "wife", "trusted": False})
     await home.control.say("wife", "在干嘛?")
     await home.body("wx/in/wife", text="在干嘛?", since=since)
-    await environment.settled()
-    assert [one for one in home.subscriber.received[since:] if one.topic.startswith("wx/out/")] == []
+    await environment.wait_until_idle()
+    assert [
+        message for message in home.subscriber.received[since:] if message.topic.startswith("wx/out/")
+    ] == []
     await home.control.say("wife", "light off")
-    await environment.sent("wife: OK, light off", since=before)
+    await environment.assert_sent("wife: OK, light off", since=before)
     await home.in_thread(
         lambda: home.subscriber.wait("home/light/set", since=since)
     )  # it may come behind the answer
-    switched = [one.payload for one in home.subscriber.received[since:] if one.topic == "home/light/set"]
+    switched = [
+        message.payload for message in home.subscriber.received[since:] if message.topic == "home/light/set"
+    ]
     assert switched == [b"OFF"]

@@ -1,4 +1,6 @@
-"""Question, webhook and camera on iLink: what each says in every state of the window and of the login, beside all others."""
+"""Question, webhook and camera on iLink: what each says in every state of the window and of the login, beside
+all others.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ import pytest
 from tests.node_red.environment import (
     NAMES,
     NodeRedEnvironment,
-    arrives,
-    patience,
     sent_count,
-    use_up,
+    timeout_seconds,
+    use_up_quota,
+    wait_for_text,
     with_fallback,
 )
 from tests.node_red.red import Nodes
@@ -35,17 +37,17 @@ def environment(bot_environment: NodeRedEnvironment) -> NodeRedEnvironment:
 
 
 async def load_all(environment: NodeRedEnvironment, **env: Any) -> None:
-    """All flows at once, but for echo: on iLink each of its answers is one of ten."""
+    """Loads all flows but echo: on iLink each answer of echo is one of ten messages."""
     names = [name for name in NAMES if name != "echo"]
-    usual = {"TOKEN": TOKEN, "QUESTION": QUESTION, "WAIT": patience(3)}
-    await environment.load(*names, **{**usual, **env})
-    await environment.settled()
+    defaults = {"TOKEN": TOKEN, "QUESTION": QUESTION, "WAIT": timeout_seconds(3)}
+    await environment.load(*names, **{**defaults, **env})
+    await environment.wait_until_idle()
 
 
-async def call(
+async def call_webhook(
     environment: NodeRedEnvironment, token: str | None = TOKEN, **request: Any
 ) -> tuple[int, dict[str, Any]]:
-    """Calls the webhook; its status and its body."""
+    """Calls the webhook; returns its status and its body."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(
         base_url=environment.red.url, trust_env=False, timeout=MAX_WAIT_SECONDS
@@ -54,33 +56,33 @@ async def call(
     return answer.status_code, answer.json()
 
 
-async def each_is_refused(environment: NodeRedEnvironment, code: str) -> None:
-    """Rings, asks and calls; all three say that WeChat did not take it."""
-    since = len(environment.red.told)
+async def assert_all_refused(environment: NodeRedEnvironment, code: str) -> None:
+    """Rings, asks and calls; checks that all three report that WeChat did not take it."""
+    since = len(environment.red.output)
     await environment.press("picture without a camera")
-    await environment.press_on("ask", "try it")
-    status, body = await call(environment, json={"text": "called"})
+    await environment.press_in_flow("ask", "try it")
+    status, body = await call_webhook(environment, json={"text": "called"})
     assert (status, body["code"]) == (502, code), body
-    shown = environment.shown
-    assert f"({code})" in await shown("not sent", "Picture not sent to me: ", since=since)
-    assert await shown("not sent", "Not sent to me: ", since=since)
-    assert await shown("no answer", "The question was not sent: ", since=since)
+    debug_output = environment.shown
+    assert f"({code})" in await debug_output("not sent", "Picture not sent to me: ", since=since)
+    assert await debug_output("not sent", "Not sent to me: ", since=since)
+    assert await debug_output("no answer", "The question was not sent: ", since=since)
 
 
 async def test_with_the_window_open_each_arrives_beside_all_others(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
     await load_all(environment, WAIT=60)
-    since, sent = len(environment.red.told), await sent_count(home)
-    status, body = await call(environment, json={"title": "NAS", "message": "Disk 2 is full"})
+    since, sent = len(environment.red.output), await sent_count(home)
+    status, body = await call_webhook(environment, json={"title": "NAS", "message": "Disk 2 is full"})
     assert (status, body["status"]) == (200, "sent")
-    await arrives(home, "NAS\nDisk 2 is full", sent)
+    await wait_for_text(home, "NAS\nDisk 2 is full", sent)
     await environment.press("picture without a camera")
     assert await environment.shown("sent", "Picture", since=since) == "Picture sent to me"
     caption, picture = (await home.bot.get("ilink/sent"))[-2:]
     assert (caption["text"], picture["kind"]) == (CAPTION, "image")
-    await environment.press_on("ask", "try it")
-    await arrives(home, f"{QUESTION}\n1 Yes 是\n2 No 否", sent)
+    await environment.press_in_flow("ask", "try it")
+    await wait_for_text(home, f"{QUESTION}\n1 Yes 是\n2 No 否", sent)
     await home.bot.write("1")
     answer = json.loads(await environment.shown("first button", since=since))
     assert (answer["text"], answer["user"]) == ("Yes 是", "me")
@@ -90,13 +92,13 @@ async def test_with_the_window_open_each_arrives_beside_all_others(
 async def test_with_the_window_shut_each_says_so(environment: NodeRedEnvironment, home: ILinkHome):
     await load_all(environment)
     await home.bot.post("ilink/window", ago=25 * 3600)
-    await each_is_refused(environment, "window_closed")
+    await assert_all_refused(environment, "window_closed")
 
 
 async def test_with_the_quota_used_each_says_so(environment: NodeRedEnvironment, home: ILinkHome):
     await load_all(environment)
-    await use_up(home)
-    await each_is_refused(environment, "quota_used")
+    await use_up_quota(home)
+    await assert_all_refused(environment, "quota_used")
 
 
 async def test_with_room_for_one_message_a_caption_and_its_picture_wait_together(
@@ -105,13 +107,13 @@ async def test_with_room_for_one_message_a_caption_and_its_picture_wait_together
     await load_all(environment, WAIT=60)
     for _ in range(8):
         assert (await home.send_command("me", "chatter"))["status"] == "sent"
-    since, sent = len(environment.red.told), await sent_count(home)
+    since, sent = len(environment.red.output), await sent_count(home)
     await environment.press("picture without a camera")
     await home.body("wx/event/held")
     await home.bot.write("hello")
     assert await environment.shown("sent", "Picture", since=since) == "Picture sent to me"
     lines = (await home.bot.get("ilink/sent"))[sent:]
-    texts = [line["text"] for line in lines]  # beside them remote-control answers the hello
+    texts = [line["text"] for line in lines]  # remote-control also answers the hello
     caption, picture = lines[texts.index(CAPTION) :][:2]
     assert (caption["text"], picture["kind"]) == (CAPTION, "image")
 
@@ -121,7 +123,7 @@ async def test_an_urgent_call_goes_by_the_fallback_at_once(environment: NodeRedE
     await load_all(environment, WAIT=600)
     async with with_fallback(home, after="10m") as service:
         await home.bot.post("ilink/window", ago=25 * 3600)
-        status, body = await call(environment, data={"text": "Water!", "urgent": "true"})
+        status, body = await call_webhook(environment, data={"text": "Water!", "urgent": "true"})
         assert (status, body["status"], body["fallback"]) == (200, "failed", "sent")
         (alert, *_) = await home.in_thread(service.wait, 1)
         assert alert["message"] == "Water!"
@@ -132,12 +134,12 @@ async def test_an_urgent_call_without_a_fallback_is_refused_at_once(
 ):
     await load_all(environment, WAIT=600)
     await home.bot.post("ilink/window", ago=25 * 3600)
-    status, body = await call(environment, json={"text": "Water!", "urgent": True})
+    status, body = await call_webhook(environment, json={"text": "Water!", "urgent": True})
     assert (status, body["status"], body["code"]) == (502, "failed", "window_closed")
 
 
-async def begin_the_alarm_with_urgent_calls(environment: NodeRedEnvironment) -> None:
-    """As the README says: first output → switch (`msg.payload.urgent`) → change (`ON`) → mqtt out."""
+async def connect_urgent_calls_to_alarm(environment: NodeRedEnvironment) -> None:
+    """Adds the nodes of the README: first output → switch (`msg.payload.urgent`) → change (`ON`) → mqtt out."""
     flow = environment.flow
     (call_node,) = [node for node in flow if node.get("name") == "call and result"]
     tab, broker = call_node["z"], next(node["id"] for node in flow if node["type"] == "mqtt-broker")
@@ -177,11 +179,11 @@ async def begin_the_alarm_with_urgent_calls(environment: NodeRedEnvironment) -> 
 
 async def test_each_urgent_call_can_begin_the_alarm(environment: NodeRedEnvironment, home: ILinkHome):
     await load_all(environment, WAIT=60)
-    await begin_the_alarm_with_urgent_calls(environment)
-    since = len(environment.red.told)
-    assert (await call(environment, token="wrong", json={"text": "x", "urgent": True}))[0] == 401
-    assert (await call(environment, json={"text": "The washing is done"}))[0] == 200
-    assert (await call(environment, json={"text": "Disk 2 is full", "urgent": True}))[0] == 200
+    await connect_urgent_calls_to_alarm(environment)
+    since = len(environment.red.output)
+    assert (await call_webhook(environment, token="wrong", json={"text": "x", "urgent": True}))[0] == 401
+    assert (await call_webhook(environment, json={"text": "The washing is done"}))[0] == 200
+    assert (await call_webhook(environment, json={"text": "Disk 2 is full", "urgent": True}))[0] == 200
     assert await environment.shown("told", since=since) == "me was told"
     texts = [line["text"] for line in await home.bot.get("ilink/sent")]
     assert [text.split("\n")[0] for text in texts[-3:]] == [
@@ -195,10 +197,10 @@ async def test_each_urgent_call_can_begin_the_alarm(environment: NodeRedEnvironm
 
 async def test_a_call_that_is_not_sent_begins_the_alarm_too(environment: NodeRedEnvironment, home: ILinkHome):
     await load_all(environment, WAIT=60)
-    await begin_the_alarm_with_urgent_calls(environment)
+    await connect_urgent_calls_to_alarm(environment)
     await home.bot.post("ilink/window", ago=25 * 3600)
-    since = len(environment.red.told)
-    assert (await call(environment, json={"text": "Water!", "urgent": True}))[0] == 502
+    since = len(environment.red.output)
+    assert (await call_webhook(environment, json={"text": "Water!", "urgent": True}))[0] == 502
     assert "me was not told" in await environment.shown("not reached", since=since)
 
 
@@ -208,7 +210,7 @@ async def test_what_wechat_takes_without_a_number_is_no_reason_to_call_again(
     await load_all(environment, WAIT=60)
     await home.bot.post("ilink/mute")
     try:
-        status, body = await call(environment, json={"text": "in doubt"})
+        status, body = await call_webhook(environment, json={"text": "in doubt"})
         assert (status, body["status"], body["code"]) == (200, "sent", "unconfirmed")
     finally:
         await home.bot.post("ilink/mute", on=False)
@@ -221,11 +223,11 @@ async def test_logged_out_each_says_so(environment: NodeRedEnvironment, home: IL
     await home.in_thread(
         home.subscriber.wait,
         "wx/login/state",
-        lambda one: one.body["state"] in {"logged_out", "waiting_for_scan"},
+        lambda message: message.body["state"] in {"logged_out", "waiting_for_scan"},
         since=seen,
     )
     try:
-        await each_is_refused(environment, "logged_out")
+        await assert_all_refused(environment, "logged_out")
     finally:
         seen = home.subscriber.count
         await home.scan()
@@ -238,11 +240,11 @@ async def test_with_the_bridge_away_the_call_is_told_and_arrives_once_where_it_c
 ):
     await load_all(environment, WAIT=1)
     await home.in_thread(home.bridge.stop)
-    status, body = await call(environment, json={"text": "nobody there"})
+    status, body = await call_webhook(environment, json={"text": "nobody there"})
     assert (status, body["status"]) == (504, "no_result")
     await load_all(environment, WAIT=60)
     before = await sent_count(home)
-    calling = asyncio.create_task(call(environment, json={"text": "later"}))
+    calling = asyncio.create_task(call_webhook(environment, json={"text": "later"}))
     await home.restart()
     assert (await calling)[0] == 200
     assert [line["text"] for line in (await home.bot.get("ilink/sent"))[before:]] == ["later"]
@@ -253,15 +255,13 @@ async def test_a_call_with_the_id_of_an_earlier_one_is_sent_once(
 ):
     await load_all(environment, WAIT=60)
     before = await sent_count(home)
-    calls = [call(environment, json={"text": "once", "id": "job 17"}) for _ in range(3)]
+    calls = [call_webhook(environment, json={"text": "once", "id": "job 17"}) for _ in range(3)]
     assert [status for status, _ in await asyncio.gather(*calls)] == [200, 200, 200]
-    assert (await call(environment, json={"text": "once", "id": "job 17"}))[0] == 200
+    assert (await call_webhook(environment, json={"text": "once", "id": "job 17"}))[0] == 200
     assert await sent_count(home) == before + 1
 
 
-async def test_the_call_may_be_a_text_a_form_or_json_of_anybody(
-    environment: NodeRedEnvironment, home: ILinkHome
-):
+async def test_a_call_may_have_a_text_a_form_or_json(environment: NodeRedEnvironment, home: ILinkHome):
     await load_all(environment, WAIT=60)
     before = await sent_count(home)
     calls: list[dict[str, Any]] = [
@@ -270,8 +270,8 @@ async def test_the_call_may_be_a_text_a_form_or_json_of_anybody(
         {"json": {"status": "firing", "alerts": 2}},
         {"json": {"content": "by address"}, "params": {"token": TOKEN}, "token": None},
     ]
-    for one in calls:
-        assert (await call(environment, **one))[0] == 200
+    for fields in calls:
+        assert (await call_webhook(environment, **fields))[0] == 200
     texts = [line["text"] for line in (await home.bot.get("ilink/sent"))[before:]]
     assert texts == ["衣服洗好了", "NAS\nfull", '{"status":"firing","alerts":2}', "by address"]
 
@@ -280,12 +280,12 @@ async def test_a_call_without_its_token_or_without_a_text_reaches_nobody(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
     await load_all(environment)
-    before, since = await sent_count(home), len(environment.red.told)
-    assert (await call(environment, token=None, json={"text": "x"}))[0] == 401
-    assert (await call(environment, token="wrong", json={"text": "x"}))[0] == 401
-    assert (await call(environment, json={"title": ""}))[0] == 400
+    before, since = await sent_count(home), len(environment.red.output)
+    assert (await call_webhook(environment, token=None, json={"text": "x"}))[0] == 401
+    assert (await call_webhook(environment, token="wrong", json={"text": "x"}))[0] == 401
+    assert (await call_webhook(environment, json={"title": ""}))[0] == 400
     await load_all(environment, TOKEN="", LANGUAGE="zh")
-    status, body = await call(environment, token=None, json={"text": "x"})
+    status, body = await call_webhook(environment, token=None, json={"text": "x"})
     assert (status, body["message"]) == (403, "请在此流程的标签页里填 TOKEN")
     await environment.shown("not sent", "请在此流程的标签页里填 TOKEN", since=since)
     assert await sent_count(home) == before

@@ -1,4 +1,4 @@
-"""The page and the phone of the running demo on iLink: the first steps, then a conversation."""
+"""Pictures of the page and the phone of a demo on iLink: the first steps, then a conversation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.screenshots.image import hold_still, replace_code, save, taken
+from tests.screenshots.image import fix_changing_texts, replace_code, save, screenshot
 from tests.support.broker import free_port
 from tests.support.chromium import Chromium
 from tests.support.deadlines import MAX_WAIT_SECONDS
@@ -28,7 +28,7 @@ PICTURES = (
     "phone-zh.png",
 )
 LANGUAGES = {"en": "en", "zh": "zh-CN"}
-STORIES = {
+CONVERSATIONS = {
     "en": (
         ("say", {"text": "Almost home, lights on ☀"}),
         ("pub", ("wx/out/me", "The lights are on, 21 °C. Welcome home!")),
@@ -48,47 +48,47 @@ STORIES = {
 }
 WIDE, NARROW = 1000, 390
 
-# Behind it a picture of the page ends; the figures and the contacts are not in it.
+# The last card in the picture of the page; figures and contacts are left out.
 LAST_CARD = "home-last_commands"
 
 
 class Demo:
-    """The demo's addresses."""
+    """A running demo: its URLs, and the actions of the person with the phone."""
 
     def __init__(self, phone: int, broker: int, page: int) -> None:
         self.phone = f"http://127.0.0.1:{phone}"
         self.page = f"http://127.0.0.1:{page}"
         self.broker = broker
 
-    def order(self, act: str, **what: str) -> None:
-        """`POST /sim/ilink/<act>`."""
-        address = f"{self.phone}/sim/ilink/{act}"
-        request = urllib.request.Request(address, json.dumps(what).encode(), method="POST")
+    def call_simulator(self, action: str, **values: str) -> None:
+        """Calls `POST /sim/ilink/<action>` of the simulator."""
+        address = f"{self.phone}/sim/ilink/{action}"
+        request = urllib.request.Request(address, json.dumps(values).encode(), method="POST")
         with urllib.request.urlopen(request) as answer:
             answer.read()
 
     def log_in(self, subscriber: Subscriber) -> None:
-        subscriber.wait("wx/login/state", lambda one: one.body["state"] == "waiting_for_scan")
-        self.order("scan")
-        self.order("confirm")
-        subscriber.wait("wx/login/state", lambda one: one.body["state"] == "online")
+        subscriber.wait("wx/login/state", lambda message: message.body["state"] == "waiting_for_scan")
+        self.call_simulator("scan")
+        self.call_simulator("confirm")
+        subscriber.wait("wx/login/state", lambda message: message.body["state"] == "online")
 
-    def play(self, subscriber: Subscriber, name: str = "zh") -> None:
-        """What the owner writes, and what is sent to them."""
-        for act, what in STORIES[name]:
+    def converse(self, subscriber: Subscriber, name: str = "zh") -> None:
+        """Writes as the owner, and sends to them, what the conversation of this language says."""
+        for action, values in CONVERSATIONS[name]:
             since = subscriber.count
-            if isinstance(what, dict):
-                self.order(act, **what)
+            if isinstance(values, dict):
+                self.call_simulator(action, **values)
                 subscriber.wait("wx/in/me", since=since)
             else:
-                subscriber.publish(*what)
+                subscriber.publish(*values)
                 subscriber.wait("wx/result/me", since=since)
-        subscriber.wait("wx/event/media", lambda one: one.body["state"] == "ready")
+        subscriber.wait("wx/event/media", lambda message: message.body["state"] == "ready")
 
 
 @contextmanager
 def running(language: str = "en") -> Iterator[Demo]:
-    """A demo on free ports."""
+    """Runs a demo on free ports."""
     phone, broker, page = free_port(), free_port(), free_port()
     command = [sys.executable, "-m", "wx2mqtt", "demo", "--language", language]
     ports = ["--simulator-port", str(phone), "--mqtt-port", str(broker), "--web-port", str(page)]
@@ -103,7 +103,7 @@ def running(language: str = "en") -> Iterator[Demo]:
 
 
 def make(folder: Path) -> None:
-    """Plays the story in each language, and saves what page and phone show."""
+    """Holds the conversation in each language, and saves what page and phone show."""
     for name in LANGUAGES:
         with running(name) as demo, Subscriber(demo.broker, "wx/#") as subscriber:
             _make_in(name, demo, subscriber, folder)
@@ -116,10 +116,10 @@ def _make_in(name: str, demo: Demo, subscriber: Subscriber, folder: Path) -> Non
         browser.open(demo.page)
         browser.until("document.querySelector('.login img')?.naturalWidth > 0")
         replace_code(browser)
-        hold_still(browser)
-        save(taken(browser), folder / f"steps-{name}.png")
+        fix_changing_texts(browser)
+        save(screenshot(browser), folder / f"steps-{name}.png")
     demo.log_in(subscriber)
-    demo.play(subscriber, name)
+    demo.converse(subscriber, name)
     schemes = {"en": {"page-light": "light", "page-dark": "dark"}, "zh": {"page-zh": "light"}}
     for picture, scheme in schemes[name].items():
         with Chromium(WIDE, 1180, language) as browser:
@@ -127,11 +127,11 @@ def _make_in(name: str, demo: Demo, subscriber: Subscriber, folder: Path) -> Non
             browser.open(f"{demo.page}/?texts=1")
             browser.until("document.querySelector('.thumbnail')?.naturalWidth > 0")
             browser.until("document.querySelector('time')?.textContent.includes(':')")
-            hold_still(browser)
+            fix_changing_texts(browser)
             end = browser.run(f"return document.getElementById({LAST_CARD!r}).getBoundingClientRect().bottom")
             size = {"width": WIDE, "height": round(end) + 10}
             browser.devtools("Emulation.setDeviceMetricsOverride", **size, deviceScaleFactor=1, mobile=False)
-            save(taken(browser), folder / f"{picture}.png")
+            save(screenshot(browser), folder / f"{picture}.png")
     save(phone(demo, language=language), folder / ("phone.png" if name == "en" else "phone-zh.png"))
 
 
@@ -142,9 +142,9 @@ def phone(demo: Demo, width: int = 860, height: int = 560, language: str = "en")
         browser.until("document.querySelector('#chats button')")
         browser.run("document.querySelector('#chats button').click()")
         browser.until("document.querySelector('main img[src*=media]')?.naturalWidth > 0")
-        hold_still(browser)
+        fix_changing_texts(browser)
         # The picture may have come after the page went to the end of the chat.
         browser.run(
             "for (const one of document.querySelectorAll('main, main *')) one.scrollTop = one.scrollHeight"
         )
-        return taken(browser)
+        return screenshot(browser)

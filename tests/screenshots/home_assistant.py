@@ -1,6 +1,6 @@
-"""The device of the account on the page of a real Home Assistant, in both languages.
+"""The page of the account's device in a real Home Assistant, in both languages.
 
-The frontend is none of what `make test-home` installs: it has 110 MB. `make screenshots` puts it beside.
+`make test-home` does not install the frontend: it has 110 MB. `make screenshots` installs it beside.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image
 from tests.home.home_assistant import CONFIGURATION, HomeAssistantProcess
 from tests.screenshots import image
 from tests.screenshots.demo import LANGUAGES, Demo, running
-from tests.screenshots.image import hold_still, save, taken
+from tests.screenshots.image import fix_changing_texts, save, screenshot
 from tests.support.broker import free_port
 from tests.support.chromium import Chromium
 from tests.support.subscriber import Subscriber
@@ -25,7 +25,7 @@ PICTURES = ("home-assistant.png", "home-assistant-zh.png")
 PYTHON = os.environ.get("HOME_ASSISTANT_PYTHON", "")
 FRONTEND = Path(__file__).parents[2] / ".cache" / "home-assistant-frontend"
 
-# Whoever comes from this machine is let in as the owner; the questions of the first start are answered.
+# Each visitor from this machine is logged in as the owner; the questions of the first start are answered.
 TRUSTED = {"type": "trusted_networks", "trusted_networks": ["127.0.0.1"], "allow_bypass_login": True}
 ONBOARDED = {
     "version": 4,
@@ -56,12 +56,12 @@ def missing() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """What the picture has in one language: Home Assistant's code of it, and names."""
+    """The code of a language in Home Assistant, and the names in its picture."""
 
     code: str
     owner: str
     device: str
-    #: Of an entity: shown once the page is there.
+    #: The name of an entity, shown once the page is loaded.
     state: str
 
 
@@ -74,21 +74,23 @@ WORDS = {
 def make(folder: Path) -> None:
     """Adds the demo's broker to Home Assistant, and saves the page of the device."""
     for picture, language in zip(PICTURES, WORDS, strict=True):
-        with running(language) as demo, tempfile.TemporaryDirectory() as place:
-            save(_device_page(demo, Path(place), language), folder / picture)
+        with running(language) as demo, tempfile.TemporaryDirectory() as temporary_folder:
+            save(_device_page(demo, Path(temporary_folder), language), folder / picture)
 
 
-def _device_page(demo: Demo, place: Path, language: str) -> Image.Image:
+def _device_page(demo: Demo, temporary_folder: Path, language: str) -> Image.Image:
     words = WORDS[language]
     with Subscriber(demo.broker, "wx/#") as subscriber:
         demo.log_in(subscriber)
-        home_assistant = _started(place, words)
+        home_assistant = _started(temporary_folder, words)
         try:
             home_assistant.do("owner", name=words.owner)
             home_assistant.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": demo.broker})
             home_assistant.until("states('sensor.wechat_home_login_state') == 'online'")
-            (device,) = [one["id"] for one in home_assistant.do("devices") if one["name"] == words.device]
-            demo.play(subscriber, language)
+            (device,) = [
+                device["id"] for device in home_assistant.do("devices") if device["name"] == words.device
+            ]
+            demo.converse(subscriber, language)
             home_assistant.until(
                 "states('sensor.wechat_home_last_message') not in ['unknown', 'unavailable']"
             )
@@ -96,20 +98,23 @@ def _device_page(demo: Demo, place: Path, language: str) -> Image.Image:
                 browser.open(f"{home_assistant.url}/config/devices/device/{device}")
                 browser.until(f"{TEXT}.includes({words.state!r})", 60)
                 browser.until(f"{WITHOUT_ICON} === 0", 30)
-                hold_still(browser)
-                return taken(browser)
+                fix_changing_texts(browser)
+                return screenshot(browser)
         finally:
             home_assistant.stop()
 
 
-def _started(place: Path, words: Words) -> HomeAssistantProcess:
-    (storage := place / ".storage").mkdir()
+def _started(temporary_folder: Path, words: Words) -> HomeAssistantProcess:
+    (storage := temporary_folder / ".storage").mkdir()
     (storage / "onboarding").write_text(json.dumps(ONBOARDED))
     core = {**CONFIGURATION["homeassistant"], "language": words.code, "auth_providers": [TRUSTED]}
     os.environ["PYTHONPATH"] = str(FRONTEND)
     try:
         return HomeAssistantProcess(
-            PYTHON, place, port=free_port(), configuration={"homeassistant": core, "frontend": None}
+            PYTHON,
+            temporary_folder,
+            port=free_port(),
+            configuration={"homeassistant": core, "frontend": None},
         ).start()
     finally:
         del os.environ["PYTHONPATH"]

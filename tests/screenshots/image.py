@@ -16,13 +16,13 @@ from tests.support.chromium import MISSING, Chromium
 COLOURS = 96
 """Of the palette; with it a picture of a page has a quarter of its size, and letters stay clean."""
 
-# Of the 256 steps of grey. The browser draws corners a little otherwise each time, a few pixels of them by more than
+# In steps of 256 of grey. The browser draws corners a little differently each time, a few pixels of them by more than
 # that; a letter that is another one has dozens of them.
 SEEN_DIFFERENCE = 32
 MAX_DIFFERENT_PIXELS = 8
 
-# What is another one at each run: moments, ids and codes. Each is written as one and the same, in its own form.
-STILL = r"""
+# Replaces times, ids and codes, which differ at each run, by fixed ones of the same form.
+FIX_CHANGING_TEXTS = r"""
 const ids = ['3f9a1c0b5e7d2468', '7b20d4e6918fa35c', 'c15e83f7a2064d9b'];
 const changes = [
   [/\d{1,2}:\d{2}:\d{2}/g, '10:08:24'],
@@ -60,17 +60,17 @@ def missing() -> str:
     return "" if fonts else "no font has Chinese characters (Debian: apt-get install fonts-noto-cjk)"
 
 
-def hold_still(browser: Chromium) -> None:
-    """Writes moments, ids and codes as one and the same."""
-    browser.run(STILL)
+def fix_changing_texts(browser: Chromium) -> None:
+    """Replaces times, ids and codes by fixed ones."""
+    browser.run(FIX_CHANGING_TEXTS)
 
 
-def taken(browser: Chromium) -> Image.Image:
+def screenshot(browser: Chromium) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(browser.screenshot()))).convert("RGB")
 
 
 def replace_code(browser: Chromium) -> None:
-    """Shows the same code to scan as always; the page must be open without its Content-Security-Policy."""
+    """Shows a fixed QR code; the page must be open without its Content-Security-Policy."""
     code = qrcode.QRCode(box_size=10, border=4, image_factory=PyPNGImage)
     code.add_data(QR_CODE)
     code.make_image().save(picture := io.BytesIO())
@@ -83,19 +83,19 @@ def replace_code(browser: Chromium) -> None:
 
 def save(image: Image.Image, file: Path) -> None:
     """Writes a PNG with a palette, unless the file shows the same already."""
-    small = image.quantize(COLOURS, dither=Image.Dither.NONE)
+    reduced = image.quantize(COLOURS, dither=Image.Dither.NONE)
     if file.exists():
         with Image.open(file) as before:
-            if _shows_same(before.convert("RGB"), small.convert("RGB")):
+            if _shows_same(before.convert("RGB"), reduced.convert("RGB")):
                 return
-    small.save(file, optimize=True)
+    reduced.save(file, optimize=True)
 
 
-def _shows_same(one: Image.Image, other: Image.Image) -> bool:
-    """Returns whether so few pixels are clearly others that nobody sees it."""
-    if one.size != other.size:
+def _shows_same(first: Image.Image, second: Image.Image) -> bool:
+    """Returns whether the pictures differ so little that nobody sees it."""
+    if first.size != second.size:
         return False
-    differences = ImageChops.difference(one, other).convert("L").histogram()
+    differences = ImageChops.difference(first, second).convert("L").histogram()
     return sum(differences[SEEN_DIFFERENCE:]) <= MAX_DIFFERENT_PIXELS
 
 

@@ -12,7 +12,7 @@ from tests.node_red.installed import install
 from tests.node_red.red import NodeRed, Nodes
 from tests.screenshots import image
 from tests.screenshots.demo import phone, running
-from tests.screenshots.image import beside, hold_still, save, taken
+from tests.screenshots.image import beside, fix_changing_texts, save, screenshot
 from tests.support.chromium import Chromium
 from tests.support.subscriber import Subscriber
 
@@ -20,7 +20,7 @@ NAMES = tuple(sorted(file.stem for file in FLOWS.glob("*.json")))
 PICTURES = tuple(f"node-red-{name}.png" for name in NAMES)
 CAMERA = "camera"
 
-# A picture that is taken while something moves has it in the middle of its way.
+# Without animations, so that no picture shows something half moved.
 WITHOUT_MOTION = """
 jQuery.fx.off = true;
 document.head.append(Object.assign(document.createElement('style'), {
@@ -43,16 +43,16 @@ def make(folder: Path) -> None:
     with (
         running() as demo,
         Subscriber(demo.broker, "wx/#") as subscriber,
-        tempfile.TemporaryDirectory() as place,
+        tempfile.TemporaryDirectory() as temporary_folder,
     ):
         demo.log_in(subscriber)
-        demo.order("say", text="你好")
+        demo.call_simulator("say", text="你好")
         subscriber.wait("wx/in/me")
-        with NodeRed(Path(place), editor=True) as red:
+        with NodeRed(Path(temporary_folder), editor=True) as red:
             for name in NAMES:
                 nodes = [
-                    {**one, "port": demo.broker} if one["type"] == "mqtt-broker" else one
-                    for one in read(name)
+                    {**node, "port": demo.broker} if node["type"] == "mqtt-broker" else node
+                    for node in read(name)
                 ]
                 red.deploy(nodes)
                 picture = _flow(red, nodes, with_result=name == CAMERA)
@@ -73,8 +73,10 @@ def _flow(red: NodeRed, nodes: Nodes, *, with_result: bool) -> Image.Image:
         editor.run("RED.actions.invoke('core:toggle-palette', false)")
         if with_result:
             editor.run("RED.actions.invoke('core:show-debug-tab')")
-            since = len(red.told)
-            red.push(next(one["id"] for one in nodes if one.get("name", "").startswith("picture without")))
+            since = len(red.output)
+            red.press(
+                next(node["id"] for node in nodes if node.get("name", "").startswith("picture without"))
+            )
             red.shown("sent", since=since)
             editor.until("document.querySelector('.red-ui-debug-msg')")
         else:
@@ -84,5 +86,5 @@ def _flow(red: NodeRed, nodes: Nodes, *, with_result: bool) -> Image.Image:
         connected = sum(node["type"] in {"mqtt in", "mqtt out"} for node in nodes)
         editor.until(f"{CONNECTED} >= {connected}")
         editor.run("document.querySelector('#red-ui-workspace-chart').scrollTo(0, 0)")
-        hold_still(editor)
-        return taken(editor)
+        fix_changing_texts(editor)
+        return screenshot(editor)

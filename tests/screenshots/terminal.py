@@ -11,12 +11,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from tests.screenshots.image import save, taken
+from tests.screenshots.image import save, screenshot
 from tests.support.chromium import Chromium
 from tests.support.screen import Screen
 
 PICTURES = ("setup-en.png", "setup-zh.png")
-SHOWN = "wx2mqtt setup --embedded"
+COMMAND_SHOWN = "wx2mqtt setup --embedded"
 WIDTH = 880
 
 ANSWERS = {
@@ -30,7 +30,7 @@ ANSWERS = {
     ),
 }  # fmt: skip
 
-# Each has one width for Latin letters, and the second one twice that for Chinese characters.
+# Monospaced fonts; in the second one a Chinese character is as wide as two Latin letters.
 FONTS = {"en": '"DejaVu Sans Mono", "Noto Sans Mono CJK SC"', "zh": '"Noto Sans Mono CJK SC"'}
 
 PAGE = """<!doctype html><meta charset="utf-8"><style>
@@ -44,17 +44,17 @@ b {{ color: #4fd08a; }}
 def make(folder: Path) -> None:
     """Answers the questions as a person would, and draws the terminal."""
     for language in ANSWERS:
-        with tempfile.TemporaryDirectory() as place:
-            page = Path(place) / "terminal.html"
-            code = _as_html(_recorded(place, language))
-            page.write_text(PAGE.format(font=FONTS[language], command=SHOWN, code=code))
+        with tempfile.TemporaryDirectory() as temporary_folder:
+            page = Path(temporary_folder) / "terminal.html"
+            code = _as_html(_run_setup(temporary_folder, language))
+            page.write_text(PAGE.format(font=FONTS[language], command=COMMAND_SHOWN, code=code))
             with Chromium(WIDTH, 400) as browser:
                 browser.open(page.as_uri())
                 browser.whole()
-                save(taken(browser), folder / f"setup-{language}.png")
+                save(screenshot(browser), folder / f"setup-{language}.png")
 
 
-def _recorded(folder: str, language: str) -> str:
+def _run_setup(folder: str, language: str) -> str:
     options = ["--embedded", "--no-unit", "-c", "wx2mqtt.yaml"]
     programs = Path(sys.executable).parent
     command = ["env", "-C", folder, str(programs / "wx2mqtt"), "setup", *options]

@@ -73,10 +73,10 @@ def _run_validation(data: bytes) -> None:
 def _run_delivery(data: bytes) -> None:
     """Takes the topic and the response topic out of the input too."""
     topic, response_topic, content_type, *_ = [*data.decode("utf-8", "replace").split("\n", 3), "", "", ""]
-    whole = f"wx/out/{topic}"
-    if Topics("wx").parse(whole) is None:
+    full_topic = f"wx/out/{topic}"
+    if Topics("wx").parse(full_topic) is None:
         return
-    new = _BENCH.new(b"hello", whole, response_topic=response_topic, content_type=content_type)
+    new = _BENCH.new(b"hello", full_topic, response_topic=response_topic, content_type=content_type)
     for publication in new.publications:
         assert not publication.topic.startswith("$")
         encode({"topic": publication.topic})
@@ -92,7 +92,7 @@ _WITHOUT_BLANKS = str.maketrans("", "", "".join(filter(str.isspace, map(chr, ran
 
 
 def _escaped_size(text: str) -> int:
-    """As of a backend that sends some signs with another one before them, the last one always."""
+    """Returns the size of a text for a backend that escapes `.` everywhere and `e` at the end."""
     return len(text.encode("utf-8", "replace")) + text.count(".") + text.endswith("e")
 
 
@@ -287,11 +287,11 @@ def _run_names(data: bytes) -> None:
                 used.add(level)
         ids: set[str] = set()
         for level in used:
-            made = entity_id(level, ids)
-            assert made.isascii()
-            assert made.replace("_", "a").isalnum()
-            assert made not in ids
-            ids.add(made)
+            new_id = entity_id(level, ids)
+            assert new_id.isascii()
+            assert new_id.replace("_", "a").isalnum()
+            assert new_id not in ids
+            ids.add(new_id)
     display_names(dict(enumerate(names)))  # type: ignore[arg-type]
     evidence.normalize_text(text).encode()
     cleaned = topic_names.clean_topic_name(text)

@@ -214,9 +214,9 @@ def _run_addresses(data: bytes) -> None:
             if trusted is not None:
                 _check_trusted(trusted, hosts)
                 _check_url(trusted)
-    shown = host_of(url)
-    assert len(shown) <= 253
-    assert shown.isprintable()
+    host_name = host_of(url)
+    assert len(host_name) <= 253
+    assert host_name.isprintable()
     _check_url(requests.download_url(CDN, url[:4096]))
 
 

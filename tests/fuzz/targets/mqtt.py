@@ -211,7 +211,7 @@ def _large_frames(random: Random) -> bytes:
 
 
 def _run_websocket(data: bytes) -> None:
-    """The input is the answer to the request where it begins as HTTP, else frames behind a right answer."""
+    """Reads the input as the answer to the request where it begins as HTTP, else as frames behind a right answer."""
     websocket = WebSocket(options.parse_broker_url("ws://broker"))
     answer = acceptance(websocket.take_frame())
     websocket.send(b"CONNECT")

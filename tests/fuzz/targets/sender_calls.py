@@ -20,7 +20,7 @@ _SENDER = SenderOptions(name="nas", token="t" * 32, to="me", users=("me", "n*"),
 
 
 def _run_form(data: bytes) -> None:
-    """The first line is the content type; what follows is the body, in pieces of different sizes."""
+    """Reads a form: the first line is the content type, the rest the body, in pieces of different sizes."""
     content_type, _, body = data.partition(b"\n")
     for size in (1000, 7):
         held: list[int] = []

@@ -20,7 +20,7 @@ _TYPES = ("", "text/plain", "application/json", "multipart/form-data", "image/pn
 
 
 def _run(data: bytes) -> None:
-    """The first line is the query, the second a header; what follows is the body."""
+    """Reads a request: the first line is the query, the second a header, the rest the body."""
     query_line, _, rest = data.partition(b"\n")
     header, _, body = rest.partition(b"\n")
     text = header.decode("latin-1")
@@ -58,7 +58,7 @@ def _check(head: RequestHead, data: bytes) -> None:
 
 
 def _run_services(data: bytes) -> None:
-    """The first line is a header, the second the query; what follows is the body."""
+    """Reads a request to each service: the first line is a header, the second the query, the rest the body."""
     header, _, rest = data.partition(b"\n")
     query_line, _, body = rest.partition(b"\n")
     text = header.decode("latin-1")

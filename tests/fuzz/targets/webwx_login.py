@@ -64,8 +64,8 @@ def _run_script(data: bytes) -> None:
     login = responses.read_new_login(data)
     with suppress(LoginRefused):
         sid, uin = responses.require_sid_and_uin(login, COOKIES, "zh")
-        made = replace(SESSION, sid=sid, uin=uin, skey=login.skey, pass_ticket=login.pass_ticket)
-        _check_requests(made)
+        changed_session = replace(SESSION, sid=sid, uin=uin, skey=login.skey, pass_ticket=login.pass_ticket)
+        _check_requests(changed_session)
 
 
 def _run_answer(data: bytes) -> None:
@@ -122,27 +122,29 @@ def _run_saved(data: bytes) -> None:
         restored = session.session_from_saved(saved, endpoint)
         if restored is not None:
             assert session.is_saved_login(saved)
-            made, cookies = restored
-            again = session.session_from_saved(session.session_to_saved(made, cookies, endpoint), endpoint)
+            restored_session, cookies = restored
+            again = session.session_from_saved(
+                session.session_to_saved(restored_session, cookies, endpoint), endpoint
+            )
             assert again == restored
-            _check_requests(made)
+            _check_requests(restored_session)
 
 
-def _check_requests(made: Session) -> None:
+def _check_requests(changed_session: Session) -> None:
     """Fails unless every request of a session is one that HTTP can carry."""
     key = SendKey("17000000001234")
     built = (
-        requests.init_request(made, NOW_MS),
-        requests.status_notify_request(made, NOW_MS),
-        requests.get_contact_request(made, 0, NOW_MS),
-        requests.sync_check_request(made, made.position, NOW_MS),
-        requests.sync_request(made, made.position, NOW_MS),
-        requests.logout_request(made),
-        requests.push_login_request(made, {"wxloadtime": "1_expired"}),
-        requests.batch_get_request(made, made.chats[:3], NOW_MS),
-        requests.chat_request(made, Recall(chat=WIFE, message_id="1"), key),
-        requests.chat_request(made, MarkRead(chat=WIFE), key),
-        requests.chat_request(made, SetRemark(person=WIFE, remark="x"), key),
+        requests.init_request(changed_session, NOW_MS),
+        requests.status_notify_request(changed_session, NOW_MS),
+        requests.get_contact_request(changed_session, 0, NOW_MS),
+        requests.sync_check_request(changed_session, changed_session.position, NOW_MS),
+        requests.sync_request(changed_session, changed_session.position, NOW_MS),
+        requests.logout_request(changed_session),
+        requests.push_login_request(changed_session, {"wxloadtime": "1_expired"}),
+        requests.batch_get_request(changed_session, changed_session.chats[:3], NOW_MS),
+        requests.chat_request(changed_session, Recall(chat=WIFE, message_id="1"), key),
+        requests.chat_request(changed_session, MarkRead(chat=WIFE), key),
+        requests.chat_request(changed_session, SetRemark(person=WIFE, remark="x"), key),
     )
     for request in built:
         check_url(request.url)

@@ -61,7 +61,7 @@ def _run_contacts(data: bytes) -> None:
 def check_people(registry: PeopleRegistry, pins: dict[str, ContactPin]) -> None:
     """Fails unless levels are safe and unique, people can be stored, and trust has a strong pin."""
     entries = registry.directory()
-    levels = [one.user for one in entries]
+    levels = [entry.user for entry in entries]
     assert len(set(levels)) == len(levels)
     for level in levels:
         require_safe_level(level)
@@ -75,7 +75,7 @@ def check_people(registry: PeopleRegistry, pins: dict[str, ContactPin]) -> None:
 
 
 def _require_pin(level: str, person: Any, pins: dict[str, ContactPin]) -> None:
-    """A trusted person is the owner's own account, or bears what no stranger can choose."""
+    """Fails unless a trusted person is the owner's own account, or has a pin that no stranger can choose."""
     if person.kind is ChatKind.SELF:
         return
     strong = [pin for pin in pins.values() if pin.is_strong]
