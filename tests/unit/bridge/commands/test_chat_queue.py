@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
-from tests.unit.bridge.rows import row_of
-from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
-from wx2mqtt.model import PersonId
+import pytest
+
+from tests.unit.bridge.commands.test_waiting_commands import by_priority, row
+from wx2mqtt.bridge.commands import chat_queue
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue
+from wx2mqtt.bridge.commands.results import final_result
+from wx2mqtt.model import PersonId, Status
 from wx2mqtt.store.command_records import CommandRow
-
-
-def row(number: int, user: str = "wife", person: PersonId | None = None) -> CommandRow:
-    return row_of(number, user, str(number), person=person)
-
-
-def by_priority(count: int) -> WaitingCommands:
-    """Returns queues with so many commands to one person, each with a random priority."""
-    resolver: Any = SimpleNamespace(chat_key=lambda row: row.command.user)
-    waiting, rng = WaitingCommands(resolver, by_priority=True), random.Random(count)
-    for number in range(count):
-        command = row(number)
-        priority = rng.choice(["high", "normal", "low"])
-        waiting.add(replace(command, command=replace(command.command, priority=priority)))
-    return waiting
 
 
 def test_the_most_important_is_first_and_of_these_the_oldest():
@@ -55,3 +42,63 @@ def test_a_command_that_is_dropped_after_the_begin_of_its_attempt_leaves_the_oth
     waiting.remove(first.id)
     assert queue.begun_id is None
     assert queue.waiting == others
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Replaces the clocks of the queue: `now` is in seconds, and the system clock is the same in milliseconds."""
+    clock = {"now": 1000.0}
+    monkeypatch.setattr(chat_queue, "boot_time", lambda: clock["now"])
+    monkeypatch.setattr(chat_queue, "now_ms", lambda: int(clock["now"] * 1000))
+    return clock
+
+
+def held_row(number: int, priority: str, **values: Any) -> CommandRow:
+    """Returns a command that waits for the reply window; it is accepted now and expires in a minute."""
+    command = replace(row(number).command, priority=priority)
+    times = {"accepted": 1_000_000, "expires": 1_060_000}
+    return replace(row(number), command=command, window_reason="too_long_ago", **{**times, **values})
+
+
+def test_the_first_to_be_given_up_is_the_oldest_of_the_least_important(clock: dict[str, float]):
+    queue = ChatQueue(PersonId(1), by_priority=True)
+    for number, priority in enumerate(("high", "low", "normal", "low"), 1):
+        queue.append(held_row(number, priority))
+    assert queue.window_count == 4
+    assert [held.id for held in queue.least_important] == [2, 4, 3, 1]
+    assert [waiting.id for waiting in queue.waiting] == [1, 3, 2, 4]
+
+
+def test_a_command_expires_after_its_ttl_though_the_system_clock_was_set_back(clock: dict[str, float]):
+    queue = ChatQueue(PersonId(1))
+    ahead = held_row(1, "normal", accepted=9_000_000, expires=9_060_000)
+    queue.append(ahead)
+    assert queue.expires_at(ahead) == queue.next_expiry == 1060.0
+    assert list(queue.may_have_ended(1059.0)) == []
+    assert list(queue.may_have_ended(1061.0)) == [ahead]
+
+
+def test_a_queue_whose_commands_have_not_ended_is_looked_at_again_when_the_next_one_may(
+    clock: dict[str, float],
+):
+    queue = ChatQueue(PersonId(1))
+    queue.append(held_row(1, "normal"))
+    in_doubt = held_row(2, "normal", unanswered=1)
+    queue.append(in_doubt)
+    assert queue.next_expiry == float("-inf"), "what is in doubt may end before it expires"
+    assert list(queue.may_have_ended(1000.0)) == [in_doubt]
+    queue.set_next_expiry(1000.0, not_ended=[1300.0])
+    assert queue.next_expiry == 1060.0
+
+
+def test_a_command_that_is_ending_is_no_longer_in_the_order_and_no_longer_current(clock: dict[str, float]):
+    queue = ChatQueue(PersonId(1))
+    first, second = held_row(1, "normal"), held_row(2, "normal")
+    for command in (first, second):
+        queue.append(command)
+    assert queue.is_current(first)
+    queue.set_ending([first], final_result(first, Status.EXPIRED, "expired", "late"))
+    assert not queue.is_current(first)
+    assert (queue.waiting, [*queue.rows]) == ([second], [1, 2])
+    queue.remove(1)
+    assert (queue.endings, [*queue.rows]) == ({}, [2])
