@@ -45,15 +45,15 @@ def test_names_and_globs_choose_whose_messages_are_published(filters: Receive, u
 )
 def test_groups_are_published_as_the_owner_has_set(groups, plain, mentioned, listed, event):
     filters = Receive(groups=groups)
-    said = message("1", **GROUP)
-    assert settings(receive=filters).publishes_message(said, "family", listed=False) is plain
+    group_message = message("1", **GROUP)
+    assert settings(receive=filters).publishes_message(group_message, "family", listed=False) is plain
     assert (
         settings(receive=filters).publishes_message(
             message("2", mentioned=True, **GROUP), "family", listed=False
         )
         is mentioned
     )
-    assert settings(receive=filters).publishes_message(said, "family", listed=True) is listed
+    assert settings(receive=filters).publishes_message(group_message, "family", listed=True) is listed
     assert settings(receive=filters).publishes_chat("family", ChatKind.GROUP, listed=False) is event
     assert settings(receive=filters).publishes_message(message("3"), "wife", listed=False), (
         "people are no groups"

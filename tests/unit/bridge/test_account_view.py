@@ -102,7 +102,7 @@ async def test_a_line_says_who_wrote_what_where(harness, view):
     assert (system.kind, system.sender, system.chat) == ("system", "", "")
 
 
-async def test_open_questions_are_told_and_closed_once(harness, view):
+async def test_open_questions_are_listed_and_closed_once(harness, view):
     for command_id in ("heat", "lock"):
         harness.deliver_command(text=f"{command_id}?", id=command_id, buttons=["Yes", "No"])
         await harness.result(command_id)
@@ -128,7 +128,7 @@ async def test_of_a_picture_it_says_where_its_bytes_are(harness, view, shown, me
     assert (line.kind, line.media) == ("image", media)
 
 
-async def test_the_address_of_an_article_is_no_file_of_ours(harness, view):
+async def test_the_address_of_an_article_is_no_stored_file(harness, view):
     await store(harness, message(1, "link", link={"url": "https://example.com/read"}))
     (line,) = await view.recent_messages(10)
     assert line.media == ""
@@ -164,9 +164,7 @@ async def test_messages_are_found_by_their_text_page_after_page(harness, view):
     assert ([line.text for line in rest.lines], rest.has_more) == (["1"], False)
 
 
-async def test_a_text_goes_the_way_of_every_command_and_has_its_one_result(
-    harness: CommandsHarness, view: AccountView
-):
+async def test_a_text_from_the_page_is_a_command_with_one_result(harness: CommandsHarness, view: AccountView):
     await view.send("wife", "开灯", "page-1")
     result = await harness.result("page-1")
     assert (result["status"], result["code"]) == ("sent", "ok")
@@ -182,9 +180,7 @@ async def test_the_same_form_sent_twice_is_sent_once(harness: CommandsHarness, v
     assert await harness.wait_for_sent_texts(2) == ["开灯", "the last"]
 
 
-async def test_what_is_not_allowed_is_refused_in_words_and_counted(
-    harness: CommandsHarness, view: AccountView
-):
+async def test_a_text_to_an_unknown_user_is_rejected_and_counted(harness: CommandsHarness, view: AccountView):
     await view.send("nobody-at-all", "hi", "page-1")
     result = await harness.result("page-1", "nobody-at-all")
     assert (result["status"], result["code"]) == ("rejected", "unknown_user")

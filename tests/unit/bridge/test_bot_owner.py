@@ -224,7 +224,7 @@ def test_the_configuration_names_the_owner_and_whom_it_names_is_there_before_the
     run_scenario(with_pins, backend=FakeBotBackend(), expected=Expect(wecom="li"), registry=registry)
 
 
-def test_what_was_said_outlives_a_restart_and_counts_before_the_login():
+def test_a_named_owner_is_kept_over_a_restart_and_counts_before_the_login():
     async def scenario(harness: SessionHarness) -> None:
         harness.ctx.saved_state = replace(
             harness.ctx.saved_state,

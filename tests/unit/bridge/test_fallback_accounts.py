@@ -71,7 +71,7 @@ def test_an_account_that_has_stopped_is_not_waited_for() -> None:
     run_without_pauses(scenario())
 
 
-def test_an_answer_is_told_to_the_account_that_asks_while_it_runs() -> None:
+def test_an_answer_is_reported_to_the_asking_account_while_that_runs() -> None:
     accounts, home = FallbackAccounts(), FakeAccount()
     accounts.add("home", home)
     accounts.on_answered("home", OutboxBatch(last_id=7))

@@ -44,7 +44,7 @@ from wx2mqtt.store.records import NewMessage
 from wx2mqtt.wechat.backend import fatal_message_event
 
 
-def test_what_was_stored_is_published_before_anybody_else_hears_of_it():
+def test_what_was_stored_is_published_before_the_signals_about_it():
     async def scenario(harness: InboundHarness) -> None:
         order: list[str] = []
         inbound: Any = harness.inbound
@@ -134,7 +134,7 @@ def test_the_echo_of_an_answered_send_is_not_taken_for_that_of_an_unanswered_one
     run_scenario(scenario, Receive(own=True))
 
 
-def test_a_message_that_makes_us_stumble_is_counted_and_the_others_go_on():
+def test_a_message_that_raises_an_error_is_counted_and_the_others_are_stored():
     async def scenario(harness: InboundHarness) -> None:
         bad = message("2", time=None)
         await harness.process(message("1"), bad, message("3"))

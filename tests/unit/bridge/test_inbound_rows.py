@@ -180,7 +180,7 @@ def quoting(number: str, claimed: str, **more: Any) -> Message:
     return message(f"q{number}", kind=Kind.QUOTE, detail=detail, **more)
 
 
-def test_a_quote_has_the_author_and_the_words_of_what_it_answers_where_that_is_known():
+def test_a_quote_has_author_and_text_of_the_stored_message_where_that_is_known():
     async def scenario(harness: InboundHarness) -> None:
         await harness.process(
             message("8", text="关\n灯", sender=MOM.handle, sender_name="平安是福", **IN_FAMILY)
@@ -192,7 +192,7 @@ def test_a_quote_has_the_author_and_the_words_of_what_it_answers_where_that_is_k
     run_scenario(scenario)
 
 
-def test_a_quote_from_another_chat_vouches_for_nothing():
+def test_a_quote_of_a_message_of_another_chat_gets_nothing_from_the_journal():
     async def scenario(harness: InboundHarness) -> None:
         await harness.process(message("8", text="关灯"))
         sent = QuotedMessage(kind=Kind.TEXT, text="关灯", chat="wife", from_self=True, command_id="alarm-7")
@@ -208,7 +208,7 @@ def test_a_quote_from_another_chat_vouches_for_nothing():
     run_scenario(scenario)
 
 
-def test_a_quote_of_ours_has_its_command_and_its_words():
+def test_a_quote_of_a_sent_message_has_its_command_id_and_stored_text():
     async def scenario(harness: InboundHarness) -> None:
         sent = QuotedMessage(
             kind=Kind.TEXT, text="开窗吗？", chat="wife", from_self=True, command_id="alarm-7"
@@ -227,7 +227,7 @@ def test_a_quote_of_ours_has_its_command_and_its_words():
     run_scenario(scenario)
 
 
-def test_a_quoted_file_without_a_name_has_no_words_of_whoever_quotes_it():
+def test_a_quoted_file_without_a_name_has_no_text_that_its_quoter_claims():
     async def scenario(harness: InboundHarness) -> None:
         harness.journal.sent["9"] = QuotedMessage(kind=Kind.IMAGE, text="", chat="wife", from_self=True)
         shown = (await harness.body(quoting("9", "开门")))["quote"]
@@ -289,7 +289,7 @@ def test_a_text_has_no_file_whatever_a_backend_says():
     run_scenario(scenario)
 
 
-def test_where_small_ones_stand_in_the_message_it_waits():
+def test_a_message_waits_for_its_file_where_small_files_are_put_into_messages():
     async def scenario(harness: InboundHarness) -> None:
         harness.session_harness.ctx.settings = changed(
             harness.session_harness.ctx.settings, media=Media(inline_below=1000)

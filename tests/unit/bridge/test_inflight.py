@@ -28,13 +28,13 @@ async def test_there_is_no_room_without_a_connection():
     ("maximum", "room"),
     [(1, 1), (20, 20), (MAX_UNACKED_PUBLISHES, MAX_UNACKED_PUBLISHES), (65535, MAX_UNACKED_PUBLISHES)],
 )
-async def test_the_window_is_ours_or_the_brokers_whichever_is_smaller(maximum, room):
+async def test_the_window_is_that_of_the_bridge_or_of_the_broker_whichever_is_smaller(maximum, room):
     broker = FakeBroker()
     broker.connect(receive_maximum=maximum)
     assert InflightWindow(broker).free_slots == room
 
 
-async def test_what_is_open_takes_room_until_it_is_answered_in_whatever_way():
+async def test_an_open_publication_takes_a_slot_until_it_is_answered_in_any_way():
     broker = FakeBroker()
     window = InflightWindow(broker)
     broker.connect(receive_maximum=10)

@@ -213,7 +213,7 @@ def test_a_broker_that_keeps_nothing_gets_all_the_same():
 
 
 @pytest.mark.parametrize("answered", [True, False])
-def test_the_last_words_are_waited_for_but_not_for_ever(answered: bool):
+def test_the_last_state_is_waited_for_only_so_long(answered: bool):
     async def scenario(harness: RetainedHarness) -> None:
         harness.connect()
         harness.set_topic(STATE, "offline")
@@ -226,7 +226,7 @@ def test_the_last_words_are_waited_for_but_not_for_ever(answered: bool):
     run_scenario(scenario)
 
 
-def test_without_a_connection_nobody_waits_for_the_last_words():
+def test_without_a_connection_the_last_state_is_not_waited_for():
     async def scenario(harness: RetainedHarness) -> None:
         harness.connect()
         harness.disconnect()

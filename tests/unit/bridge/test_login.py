@@ -94,7 +94,7 @@ def test_a_number_goes_to_the_gateway_while_it_is_asked_for():
     run_scenario(scenario)
 
 
-def test_that_wechat_is_silent_for_a_while_does_not_forget_what_was_asked():
+def test_after_failed_polls_the_state_still_asks_for_the_verification_code():
     async def scenario(session_harness: SessionHarness) -> None:
         session_harness.backend.logins.append(
             [QR_CODE, CodeRequired(), Wait(5), PollFailing(reason="x"), Wait(5), PollRecovered(), Wait(99)]
@@ -108,7 +108,7 @@ def test_that_wechat_is_silent_for_a_while_does_not_forget_what_was_asked():
     run_scenario(scenario)
 
 
-def test_who_has_no_name_is_logged_in_all_the_same():
+def test_an_owner_without_a_name_is_logged_in():
     async def scenario(session_harness: SessionHarness) -> None:
         session_harness.backend.capabilities = replace(
             session_harness.backend.capabilities, handles_change_at_login=False
@@ -143,7 +143,7 @@ def test_digits_are_taken_as_they_are_typed(code, typed):
     assert commands.read_digits({"code": code}, "code") == typed
 
 
-def test_each_question_has_its_word():
+def test_each_login_step_has_its_message_and_its_need():
     assert required_of_person(ConfirmOnPhone()) == ("ask_phone", Needs.CONFIRM)
     assert required_of_person(Scanned()) == ("confirm", Needs.CONFIRM)
     assert required_of_person(CodeRequired()) == ("type_code", Needs.CODE)

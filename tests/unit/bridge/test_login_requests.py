@@ -211,11 +211,11 @@ def test_a_refusal_without_any_code_after_a_logout_stops_nothing():
     run_scenario(scenario)
 
 
-@pytest.mark.parametrize("trouble", [Unreachable("503"), ProtocolViolation(), Throttled(retry_after=60)])
-def test_a_send_learns_of_the_logout_while_receiving_fails(trouble: Exception):
+@pytest.mark.parametrize("error", [Unreachable("503"), ProtocolViolation(), Throttled(retry_after=60)])
+def test_a_send_learns_of_the_logout_while_receiving_fails(error: Exception):
     async def scenario(session_harness: SessionHarness) -> None:
         session_harness.backend.logins += [[QR_CODE, logged_in()], [qr_code(2), NEVER_ENDS]]
-        session_harness.backend.answers += [trouble] * 1000
+        session_harness.backend.answers += [error] * 1000
         await session_harness.run_for(100)
         assert session_harness.state == S.INTERRUPTED
         session_harness.ctx.login_requests.on_logged_out(LoggedOut("the phone ended it"))

@@ -19,7 +19,7 @@ from wx2mqtt.model import Needs
 
 
 @every_row(
-    "trouble",
+    "error",
     [
         Unreachable("503"),
         ProtocolViolation(),
@@ -27,12 +27,12 @@ from wx2mqtt.model import Needs
         Unreachable(poll_timed_out=True),
     ],
 )
-def test_answers_that_fail_are_published_within_45_seconds_and_an_answer_ends_it(trouble: Exception):
+def test_answers_that_fail_are_published_within_45_seconds_and_an_answer_ends_it(error: Exception):
     async def scenario(session_harness: SessionHarness) -> None:
         add_login(session_harness)
-        takes = 35.0 if getattr(trouble, "hung", False) else 0.05
+        takes = 35.0 if getattr(error, "poll_timed_out", False) else 0.05
         for _ in range(8):
-            session_harness.backend.answers += [Wait(takes), trouble]
+            session_harness.backend.answers += [Wait(takes), error]
         session_harness.backend.answers.append(batch(1, message("1")))
         await session_harness.run_for(30)
         await session_harness.run_for(900)
@@ -46,7 +46,7 @@ def test_answers_that_fail_are_published_within_45_seconds_and_an_answer_ends_it
     run_scenario(scenario)
 
 
-def test_one_answer_that_fails_is_no_news():
+def test_one_failed_answer_is_not_published():
     async def scenario(session_harness: SessionHarness) -> None:
         add_login(session_harness)
         session_harness.backend.answers += [Unreachable("503"), batch(1, message("1"))]
@@ -89,7 +89,7 @@ def test_nothing_is_received_while_the_store_is_full():
     run_scenario(scenario)
 
 
-def test_what_is_fetched_beside_receiving_does_not_vouch_for_receiving():
+def test_contacts_that_are_fetched_beside_receiving_are_no_heartbeat_of_receiving():
     async def scenario(session_harness: SessionHarness) -> None:
         add_login(session_harness)
         session_harness.backend.directory += [Unreachable()] * 300
@@ -100,7 +100,7 @@ def test_what_is_fetched_beside_receiving_does_not_vouch_for_receiving():
     run_scenario(scenario)
 
 
-def test_a_batch_that_takes_long_vouches_for_receiving_with_each_of_its_messages():
+def test_each_message_of_a_batch_that_takes_long_is_a_heartbeat_of_receiving():
     async def scenario(session_harness: SessionHarness) -> None:
         add_login(session_harness)
         session_harness.backend.answers.append(Wait(10**9))

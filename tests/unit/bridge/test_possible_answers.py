@@ -95,7 +95,7 @@ def test_a_quote_names_a_command_or_has_a_text(detail: dict[str, Any], command_i
     assert (attempt.quoted_command_id, attempt.quoted_text) == (command_id, text)
 
 
-def test_a_press_has_no_words_and_no_message() -> None:
+def test_a_press_is_an_answer_without_words_and_message_id() -> None:
     attempt = attempt_of_press(TARGET, WIFE, SENDER, trusted=False, time=5)
     assert (attempt.words, attempt.trusted, attempt.time) == ("", False, 5)
     assert "message_id" not in attempt.event

@@ -1071,7 +1071,7 @@ async def test_what_waits_goes_out_when_the_retained_topics_have_made_room(harne
     assert await harness.wait_for_numbers(2) == [0, 1]
 
 
-async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_message(
+async def test_a_disconnect_after_a_retained_topic_rejects_no_message(
     harness: PublisherHarness,
 ):
     await harness.publish("a", "b")
@@ -1169,7 +1169,9 @@ async def test_what_is_read_while_a_message_is_released_is_not_left_out(harness:
     assert len(harness.broker.sent) == 3
 
 
-async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_it(harness: PublisherHarness):
+async def test_nothing_overtakes_a_message_between_its_release_and_the_report_of_it(
+    harness: PublisherHarness,
+):
     harness.connect()
     harness.broker.acknowledges_at_once = True
     await harness.record_held("1", "wife")

@@ -76,7 +76,7 @@ def test_quiet_hours_may_lie_within_a_day(end: str, due: str):
         ("2026-10-25T08:30", "2026-10-25T07:00"),
     ],
 )
-def test_quiet_hours_go_by_the_clock_on_the_wall_when_summer_time_changes(end: str, due: str):
+def test_quiet_hours_are_in_local_time_when_summer_time_begins_or_ends(end: str, due: str):
     assert reminder_time_of(end) == due
 
 

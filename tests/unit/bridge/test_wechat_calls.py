@@ -147,7 +147,7 @@ def test_what_is_remembered_has_a_limit(echoes):
 # pictures, videos and files
 
 
-def test_what_is_no_text_is_known_by_its_kind_since_wechat_says_it_in_words_of_its_own(echoes):
+def test_the_echo_of_a_picture_is_known_by_its_kind_since_wechat_gives_it_another_text(echoes):
     echoes.add_unanswered(CHAT, Kind.IMAGE, "", NOW, NOW)
     assert not echoes.is_echo(own("m1", "[Photo]", kind=Kind.VIDEO))
     assert not echoes.is_echo(own("m2", "", kind=TEXT))
@@ -188,7 +188,7 @@ async def test_a_text_from_the_phone_does_not_wait_for_the_upload_of_a_picture(e
         await asyncio.wait_for(echoes.wait_for_open_attempts(own("m1")), MAX_WAIT_SECONDS)
 
 
-async def test_a_picture_from_the_phone_waits_for_that_of_ours(echoes):
+async def test_a_picture_from_the_phone_waits_for_the_attempt_at_one_of_the_bridge(echoes):
     with echoes.open_attempt(CHAT, Kind.IMAGE):
         waiting = asyncio.create_task(echoes.wait_for_open_attempts(own("m1", kind=Kind.IMAGE)))
         await asyncio.sleep(0)

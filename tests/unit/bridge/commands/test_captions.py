@@ -76,19 +76,19 @@ async def test_a_file_that_cannot_be_sent_sends_no_caption(harness):
     assert harness.wechat.sent == []
 
 
-@pytest.mark.parametrize("trouble", [Unreachable(), OutcomeUnknown()])
-async def test_the_caption_is_not_repeated_for_the_sake_of_its_file(harness, trouble):
-    harness.wechat.answer("door.png", trouble)
+@pytest.mark.parametrize("error", [Unreachable(), OutcomeUnknown()])
+async def test_the_caption_is_not_repeated_for_the_sake_of_its_file(harness, error):
+    harness.wechat.answer("door.png", error)
     harness.deliver_command(**CAPTION, id="a")
     result = await harness.result("a")
     assert harness.wechat.texts() == ["somebody rang", "door.png", "door.png"]
     assert (result["status"], result["parts_sent"]) == ("sent", 2)
-    assert result["duplicate_possible"] is isinstance(trouble, OutcomeUnknown)
+    assert result["duplicate_possible"] is isinstance(error, OutcomeUnknown)
 
 
-@pytest.mark.parametrize("trouble", [Unreachable(), OutcomeUnknown()])
-async def test_a_caption_is_tried_again_under_its_key_before_the_file(harness, trouble):
-    harness.wechat.answer("somebody rang", trouble)
+@pytest.mark.parametrize("error", [Unreachable(), OutcomeUnknown()])
+async def test_a_caption_is_tried_again_under_its_key_before_the_file(harness, error):
+    harness.wechat.answer("somebody rang", error)
     harness.deliver_command(**CAPTION, id="a")
     result = await harness.result("a")
     assert harness.wechat.texts() == ["somebody rang", "somebody rang", "door.png"]
@@ -296,7 +296,7 @@ async def test_markdown_is_refused_where_it_would_be_shown_as_signs(harness):
     assert sent["status"] == "sent"
 
 
-async def test_a_backend_that_shows_markdown_is_told_what_is(tmp_path, window):
+async def test_a_backend_that_shows_markdown_gets_each_text_marked_as_markdown_or_not(tmp_path, window):
     async with running(tmp_path) as harness:
         open_window(harness, 10)
         harness.deliver_command(text="*fire*", format="markdown", id="a")

@@ -148,7 +148,9 @@ async def test_two_alarms_share_the_last_message_and_what_fits_goes_with_them(ha
     assert {result.bundled for result in results} == {3}
 
 
-async def test_in_the_reserve_the_alarms_come_before_what_rides_along(harness: ILinkSenderHarness):
+async def test_in_the_reserved_message_alarms_come_before_the_texts_that_share_it(
+    harness: ILinkSenderHarness,
+):
     harness.open_window(1)
     async with harness.running():
         await harness.accept(
@@ -223,7 +225,9 @@ async def test_ordinary_commands_are_held_before_the_reserve_and_say_so(harness:
         assert (await harness.result("c1")).status is Status.SENT
 
 
-async def test_without_patience_the_reserve_answers_like_a_quota_that_is_used_up(harness: ILinkSenderHarness):
+async def test_a_command_that_must_not_be_held_fails_before_the_reserve_as_before_a_used_quota(
+    harness: ILinkSenderHarness,
+):
     harness.open_window(1)
     async with harness.running():
         await harness.accept_together("now", hold=False)
@@ -231,7 +235,7 @@ async def test_without_patience_the_reserve_answers_like_a_quota_that_is_used_up
     assert (result.status, result.code) == (Status.FAILED, "quota_used")
 
 
-async def test_what_expires_before_the_reserve_says_what_kept_it(harness: ILinkSenderHarness):
+async def test_a_command_that_expires_before_the_reserve_names_the_quota(harness: ILinkSenderHarness):
     harness.open_window(1)
     harness.hold = Hold(ttl=0.1)
     async with harness.running():
@@ -316,14 +320,14 @@ async def test_in_the_last_second_of_the_window_the_bundle_goes_and_after_it_eve
 # the digest
 
 
-async def test_half_of_the_quota_comes_free_one_by_one(harness: ILinkSenderHarness):
+async def test_up_to_half_of_the_quota_held_texts_are_sent_one_by_one(harness: ILinkSenderHarness):
     async with harness.running():
         await harness.hold_texts(*numbered(5))
         harness.receive_message()
         assert await harness.wait_for_sends(5) == [*numbered(5)]
 
 
-async def test_more_than_half_of_the_quota_comes_free_as_one_digest_with_a_heading(
+async def test_more_held_texts_than_half_of_the_quota_are_sent_as_one_digest_with_a_heading(
     harness: ILinkSenderHarness,
 ):
     async with harness.running():
@@ -354,7 +358,7 @@ async def test_a_digest_of_several_messages_has_one_heading_and_leaves_no_rest(h
     assert sum("waiting" in draft.text for draft in harness.backend.drafts) == 1
 
 
-async def test_a_few_held_alarms_go_alone_before_the_digest(harness: ILinkSenderHarness):
+async def test_a_few_held_alarms_are_sent_alone_before_the_digest(harness: ILinkSenderHarness):
     async with harness.running():
         await harness.hold_texts(*numbered(6))
         await harness.accept(
@@ -525,7 +529,9 @@ async def test_a_bundle_in_doubt_is_not_looked_at_before_the_last_of_it_would_en
 # attempts that certainly delivered nothing
 
 
-async def test_what_did_not_arrive_is_planned_anew_with_what_came_meanwhile(harness: ILinkSenderHarness):
+async def test_a_combined_message_that_did_not_arrive_is_combined_again_with_later_texts(
+    harness: ILinkSenderHarness,
+):
     harness.open_window(2)
     harness.backend.outcomes.append(Unreachable())
     harness.backend.gate.clear()

@@ -549,7 +549,7 @@ SENT, FAILED, UNCERTAIN = AlertOutcome.SENT, AlertOutcome.FAILED, AlertOutcome.U
 
 
 @pytest.mark.parametrize(
-    ("office", "shop", "services_say", "said"),
+    ("office", "shop", "services_outcome", "expected"),
     [
         (SENT, SENT, None, ("sent", "office/me")),
         (FAILED, SENT, None, ("sent", "shop/me")),
@@ -567,20 +567,20 @@ async def test_accounts_are_asked_in_their_order_and_then_the_services(
     services: FakeServices,
     office: AlertOutcome,
     shop: AlertOutcome,
-    services_say: AlertOutcome | None,
-    said: tuple[str, str],
+    services_outcome: AlertOutcome | None,
+    expected: tuple[str, str],
 ):
     harness.fallback = Fallback(after=SOON, accounts=("office/me", "shop/me"), urls=(URL,))
-    services.outcomes += [services_say] if services_say else []
+    services.outcomes += [services_outcome] if services_outcome else []
     async with harness.running(online=False):
         accounts = use_accounts(harness, FakeAccounts(office=office, shop=shop))
         await harness.accept(urgent_command(harness))
         result = await harness.result("c1")
-    assert (result.fallback, result.fallback_account) == said
+    assert (result.fallback, result.fallback_account) == expected
     assert [recipient for recipient, _ in accounts.asked] == ["office/me", "shop/me"][
         : 1 + (office is not SENT)
     ]
-    assert len(services.alerts) == bool(services_say)
+    assert len(services.alerts) == bool(services_outcome)
 
 
 def use_accounts(harness: SenderHarness, accounts: FakeAccounts) -> FakeAccounts:
@@ -607,7 +607,7 @@ async def test_an_account_alone_is_a_fallback_and_gets_the_text_as_it_is(
     assert not services.alerts
 
 
-async def test_after_a_crash_an_account_is_asked_for_the_same_and_its_word_counts(
+async def test_after_a_crash_an_account_is_asked_with_the_same_message_and_its_outcome_counts(
     harness: SenderHarness, services: FakeServices
 ):
     harness.fallback = Fallback(after=SOON, accounts=("office/me",))

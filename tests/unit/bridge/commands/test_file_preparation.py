@@ -121,7 +121,7 @@ async def test_after_its_time_the_result_says_why_it_was_not_fetched(tmp_path, p
         assert "503" in result["message"]
 
 
-async def test_a_fault_of_ours_in_fetching_refuses_this_one(tmp_path):
+async def test_a_bug_in_fetching_rejects_this_command_only(tmp_path):
     async with running(tmp_path, fetcher=FakeFetcher(x=[ZeroDivisionError()])) as harness:
         harness.deliver_command(kind="file", url="http://h/x", id="a")
         harness.deliver("others go on")

@@ -36,7 +36,7 @@ async def sent_draft(harness, number=1):
     return draft
 
 
-# the ways
+# topics and forms of a file
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ async def sent_draft(harness, number=1):
         ("你好".encode("utf-16"), "publish it as UTF-8"),
     ],
 )
-async def test_bytes_on_the_topic_of_texts_are_told_where_they_belong(harness, payload, where):
+async def test_bytes_on_the_topic_of_texts_are_rejected_with_the_right_topic(harness, payload, where):
     harness.deliver(payload)
     (result,) = await harness.wait_for_bodies("wx/result/wife")
     assert (result["status"], result["code"]) == ("rejected", "bad_command")
@@ -60,14 +60,14 @@ async def test_bytes_on_the_topic_of_texts_are_told_where_they_belong(harness, p
 @pytest.mark.parametrize(
     "wrapped", [encoded(PNG), f"data:image/png;base64,{encoded(PNG)}", f"{encoded(PNG)}\n"]
 )
-async def test_base64_on_the_topic_of_pictures_is_told_where_it_belongs(harness, wrapped):
+async def test_base64_on_the_topic_of_pictures_is_rejected_with_the_right_form(harness, wrapped):
     harness.deliver(wrapped, "wife/image")
     (result,) = await harness.wait_for_bodies("wx/result/wife")
     assert result["status"] == "rejected"
     assert 'send {"kind": "image", "data": "…"} to wx/out/wife' in result["message"]
 
 
-async def test_a_command_on_the_topic_of_pictures_is_told_where_it_belongs(harness):
+async def test_a_command_on_the_topic_of_pictures_is_rejected_with_the_right_topic(harness):
     harness.deliver('{"path": "/x.png"}', "wife/image")
     harness.deliver("just words", "wife/image")
     first, second = await harness.wait_for_bodies("wx/result/wife", 2)
@@ -355,7 +355,7 @@ async def test_a_file_that_cannot_be_brought_now_is_brought_later(harness):
     assert row.attempts == 1
 
 
-# again
+# repeats and redeliveries
 
 
 async def test_the_same_id_and_bytes_are_a_repeat(harness):
@@ -503,12 +503,12 @@ async def test_a_retained_picture_is_refused_and_cleared(harness):
 
 
 @pytest.mark.parametrize(
-    ("trouble", "code"),
+    ("error", "code"),
     [(StoreFull(), "storage_full"), (StoreError(), "internal"), (ZeroDivisionError(), "internal")],
 )
-async def test_a_disk_that_takes_no_file_refuses_this_one_and_the_others_go_on(harness, trouble, code):
+async def test_a_disk_that_takes_no_file_refuses_this_one_and_the_others_go_on(harness, error, code):
     async def raise_trouble(_pieces, _limit):
-        raise trouble
+        raise error
 
     harness.blobs.store = raise_trouble
     harness.deliver(PNG, "wife/image")
@@ -525,7 +525,7 @@ async def test_a_file_larger_than_what_the_store_has_for_commands_is_rejected(ha
     assert (first["code"], second["status"]) == ("storage_full", "sent")
 
 
-# what the attempts come to
+# outcomes of attempts
 
 
 async def test_an_upload_that_failed_is_tried_again_and_one_that_was_not_answered_once_more(harness):
@@ -554,7 +554,7 @@ async def test_a_command_whose_stored_file_was_deleted_is_rejected(harness):
     assert (result["status"], result["code"]) == ("rejected", "bad_file")
 
 
-async def test_a_file_waits_on_the_disk_for_the_next_life(tmp_path):
+async def test_a_file_on_the_disk_is_sent_by_the_next_process(tmp_path):
     async with running(tmp_path, online=False) as harness:
         await harness.wait_for_puback(harness.deliver(PNG, "wife/image"))
     async with running(tmp_path) as harness:
@@ -624,14 +624,14 @@ async def test_a_request_to_recall_needs_no_user_and_is_answered(harness):
 @pytest.mark.parametrize(
     "payload", ['{"message_id": "77"}', '{"message_id": 7}', "{}", "x", '{"message_id": "\\ud800"}']
 )
-async def test_a_request_to_recall_what_is_not_ours_is_an_error(harness, payload):
+async def test_a_request_to_recall_a_message_that_was_not_sent_here_is_an_error(harness, payload):
     harness.deliver(payload, topic="wx/bridge/request/recall")
     (answer,) = await harness.wait_for_bodies("wx/bridge/response/recall")
     assert answer["status"] == "error"
     assert harness.wechat.sent == []
 
 
-async def test_a_message_that_is_not_ours_or_went_to_somebody_else_is_not_withdrawn(harness):
+async def test_a_message_of_somebody_else_or_to_somebody_else_is_not_withdrawn(harness):
     message_id = await send_text(harness, "mom")
     harness.deliver_command(kind="recall", message_id="77", id="r1")
     harness.deliver_command(kind="recall", message_id=message_id, id="r2")
@@ -668,7 +668,7 @@ async def test_what_wechat_does_not_withdraw_is_failed_and_an_unanswered_recall_
     assert (await harness.result("r2"))["status"] == "sent"
 
 
-async def test_a_recall_needs_no_place_in_the_pace(tmp_path):
+async def test_a_recall_needs_no_token_of_the_rate_limit(tmp_path):
     async with running(tmp_path, per_minute=0.001, burst=1) as harness:
         message_id = await send_text(harness)
         harness.deliver_command(kind="recall", message_id=message_id, id="r")

@@ -87,7 +87,9 @@ def test_a_result_without_wechat_names_the_command():
         (Status.EXPIRED, "logged_out", "logged_out"),
     ],
 )
-def test_a_remark_is_in_the_words_and_in_the_code_only_where_all_went_well(status, code, shown):
+def test_a_remark_is_in_the_message_of_a_result_and_its_code_only_in_a_result_without_another(
+    status, code, shown
+):
     ended = Result(id="a", user="wife", status=status, code=code, message="as it went", time=0)
     command = Command(user="wife", remarks=(Remark.BAD_RESPONSE_TOPIC,))
     shown_result = with_remarks(ended, command, "en")
@@ -99,5 +101,5 @@ def test_a_remark_is_in_the_words_and_in_the_code_only_where_all_went_well(statu
 
 @every_row("language", ["en", "zh"])
 @every_row("remark", Remark)
-def test_each_remark_has_its_words(remark, language):
+def test_each_remark_has_a_text_in_each_language(remark, language):
     assert with_remarks(result(), Command(user="wife", remarks=(remark,)), language).message

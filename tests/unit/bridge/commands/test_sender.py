@@ -109,7 +109,7 @@ async def test_both_attempts_of_an_uncertain_command_may_echo(harness: SenderHar
             assert harness.echoes.is_echo(echo) is known, f"{message_id}, after a restart"
 
 
-async def test_no_message_is_taken_for_somebody_s_before_the_attempts_of_the_last_life_are_known(
+async def test_an_echo_waits_until_the_attempts_of_the_previous_process_are_known(
     harness: SenderHarness,
 ):
     harness.backend.gate.clear()
@@ -174,7 +174,7 @@ async def test_more_commands_than_fit_into_memory_are_sent_in_order(harness: Sen
     assert [draft.text for draft in harness.backend.drafts] == [command.command_id for command in many]
 
 
-async def test_commands_that_come_while_those_of_the_last_life_are_read_are_sent_once_and_in_order(
+async def test_commands_that_come_while_those_of_the_previous_process_are_read_are_sent_once_and_in_order(
     harness: SenderHarness,
 ):
     many = [harness.command("wife", accepted=now(harness)) for _ in range(300)]
@@ -272,7 +272,7 @@ async def test_a_clock_that_is_set_ahead_does_not_expire_what_waits(
         assert (await harness.result("c2")).status is Status.SENT
 
 
-async def test_a_clock_that_is_set_back_does_not_lengthen_a_life(
+async def test_a_clock_that_is_set_back_does_not_delay_the_expiry_of_a_command(
     harness: SenderHarness, monkeypatch: pytest.MonkeyPatch
 ):
     async with harness.running(online=False):
@@ -283,7 +283,7 @@ async def test_a_clock_that_is_set_back_does_not_lengthen_a_life(
         assert (await harness.result("c1")).status is Status.EXPIRED
 
 
-async def test_a_clock_that_was_set_back_while_the_bridge_was_away_gives_no_more_than_a_whole_life(
+async def test_a_clock_that_was_set_back_while_the_bridge_was_stopped_gives_a_command_its_ttl_at_most(
     harness: SenderHarness,
 ):
     await harness.journal.commands.accept(

@@ -104,9 +104,9 @@ async def test_a_command_that_wechat_refuses_has_failed_with_its_reason_and_is_n
     assert harness.wechat.texts() == ["x", "y"]
 
 
-@pytest.mark.parametrize("trouble", [Unreachable, ProtocolViolation])
-async def test_what_was_certainly_not_delivered_is_tried_again_with_the_same_key(harness, trouble):
-    harness.wechat.answer("x", trouble(), trouble(), trouble())
+@pytest.mark.parametrize("error", [Unreachable, ProtocolViolation])
+async def test_what_was_certainly_not_delivered_is_tried_again_with_the_same_key(harness, error):
+    harness.wechat.answer("x", error(), error(), error())
     harness.deliver_command(text="x", id="a")
     assert outcome(await harness.result("a")) == ("sent", "ok", False)
     assert harness.wechat.texts() == ["x"] * 4

@@ -37,7 +37,7 @@ def outcome(result):
 REJECTED = Status.REJECTED
 
 
-# who
+# the recipient
 
 
 def test_a_command_is_for_the_person_of_that_name(validation_harness):
@@ -86,7 +86,7 @@ def test_before_the_first_login_only_pinned_names_are_accepted():
     assert validation_harness.refused("hello", "wx/out/wife").code == "unknown_user"
 
 
-# may they
+# send.allow
 
 
 @every_row(
@@ -123,7 +123,7 @@ def test_a_decomposed_name_is_allowed_by_its_composed_one():
     assert validation_harness.new("hello", "wx/out/e\u0301mile").result is None
 
 
-# what
+# the content
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_the_user_in_a_request_to_recall_counts(validation_harness):
         ({"user": "nobody", "message_id": "1"}, "unknown_user"),
     ],
 )
-def test_a_request_to_recall_that_names_no_message_of_ours_is_answered(validation_harness, body, code):
+def test_a_request_to_recall_that_names_no_sent_message_is_answered(validation_harness, body, code):
     new = validation_harness.ask("recall", **body)
     assert outcome(new.result) == (REJECTED, code)
     (answer,) = [
@@ -307,11 +307,11 @@ def test_a_retained_command_is_not_even_read(validation_harness):
     assert result.id != "a"
 
 
-def test_the_words_are_in_the_chosen_language():
+def test_refusals_are_in_the_language_of_the_settings():
     assert ValidationHarness(language="zh").refused("").message == "没有要发送的文字"
 
 
-# until when
+# the expiry
 
 
 @pytest.mark.parametrize(
@@ -338,13 +338,13 @@ def test_the_smaller_of_ttl_and_what_mqtt_5_has_left_counts_from_acceptance(
     assert new.expires == new.accepted + seconds * 1000
 
 
-def test_a_delivery_with_no_life_left_is_expired_and_not_sent(validation_harness):
+def test_a_delivery_whose_expiry_is_over_is_expired_and_not_sent(validation_harness):
     result = validation_harness.refused('{"text": "x", "id": "a"}', expiry=0)
     assert (result.id, *outcome(result)) == ("a", Status.EXPIRED, "expired")
     assert result.message == "it had expired before it came"
 
 
-def test_without_a_life_of_its_own_it_has_the_one_that_the_owner_set():
+def test_a_command_without_a_ttl_has_that_of_the_settings():
     new = ValidationHarness(NO_LIMITS.model_copy(update={"ttl": 7.5})).new("hello")
     assert new.expires == new.accepted + 7500
 
@@ -410,7 +410,7 @@ def test_a_key_is_digits_and_unlike_others(monkeypatch):
     assert len(keys) == 5000
 
 
-# whatever comes
+# any input
 
 
 @pytest.mark.parametrize("topic", ["wx/out/wife", "wx/bridge/request/send"])

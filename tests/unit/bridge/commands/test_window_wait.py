@@ -285,7 +285,9 @@ async def test_as_many_go_out_as_wechat_takes_and_the_rest_waits_on(harness: Win
 # too many
 
 
-async def test_above_the_limit_the_oldest_of_the_least_important_give_way(harness: WindowSenderHarness):
+async def test_above_the_limit_the_oldest_of_the_least_important_held_commands_are_given_up(
+    harness: WindowSenderHarness,
+):
     harness.hold = Hold(max=3)
     priorities = ("low", "high", "normal", "low", "high", "normal", "high")
     async with harness.running():
@@ -302,7 +304,7 @@ def _row(number: int, priority: str) -> CommandRow:
 
 
 @given(st.lists(st.sampled_from(["high", "normal", "low"]), max_size=30), st.integers(0, 10))
-def test_whatever_comes_nothing_gives_way_to_what_is_less_important_or_older(
+def test_no_held_command_is_given_up_for_one_that_is_less_important_or_older(
     priorities: Sequence[str], most: int
 ):
     queue = ChatQueue(PersonId(1))

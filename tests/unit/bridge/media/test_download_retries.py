@@ -31,8 +31,8 @@ def ref_of_size(size: int | None = 13_927) -> MediaRef:
     return MediaRef(locator={"msgid": "1"}, size=size)
 
 
-def outcome_of(media_row: MediaRow, trouble: Exception, now: int = NOW, chance: float = 0.999999) -> Any:
-    return next_attempt(media_row, trouble, now=now, chance=chance, language="en")
+def outcome_of(media_row: MediaRow, error: Exception, now: int = NOW, chance: float = 0.999999) -> Any:
+    return next_attempt(media_row, error, now=now, chance=chance, language="en")
 
 
 @every_row(("tries", "seconds"), [(0, 1), (1, 2), (2, 4), (3, 8), (7, 128), (8, 256), (9, 300), (500, 300)])
@@ -43,15 +43,15 @@ def test_waits_double_up_to_five_minutes_and_have_jitter(tries, seconds):
     assert (shortest.due - NOW) / 1000 == pytest.approx(seconds / 2, rel=0.01)
 
 
-@pytest.mark.parametrize("trouble", [Unreachable("the line is cut."), ProtocolViolation("the line is cut")])
-def test_what_may_pass_is_tried_again_for_a_day_and_says_why(trouble):
+@pytest.mark.parametrize("error", [Unreachable("the line is cut."), ProtocolViolation("the line is cut")])
+def test_what_may_pass_is_tried_again_for_a_day_and_says_why(error):
     old = row(attempts=300, created=NOW - GIVE_UP_AFTER_MS + 1)
-    assert outcome_of(old, trouble).reason == "the line is cut"
-    over = outcome_of(row(attempts=300, created=NOW - GIVE_UP_AFTER_MS), trouble)
+    assert outcome_of(old, error).reason == "the line is cut"
+    over = outcome_of(row(attempts=300, created=NOW - GIVE_UP_AFTER_MS), error)
     assert over == GiveUp(MediaState.FAILED, "it could not be fetched within a day: the line is cut")
 
 
-def test_a_fault_of_ours_is_tried_again_and_says_nothing_of_what_it_holds():
+def test_after_a_bug_a_download_is_tried_again_and_its_reason_repeats_no_text_of_the_error():
     again = outcome_of(row(), ValueError("skey=@crypt_secret"))
     assert isinstance(again, RetryAt)
     assert "secret" not in again.reason

@@ -122,7 +122,7 @@ async def test_texts_pass_a_download_that_hangs(harness: MediaHarness):
     assert [body["id"] for _, body in sent] == [str(number) for number in range(1, 50)]
 
 
-async def test_a_download_that_falls_silent_is_given_up_and_the_next_one_begins(
+async def test_a_download_without_further_bytes_is_ended_and_the_next_one_begins(
     harness: MediaHarness, short_limits: None
 ):
     harness.files.answer("1", [PNG, asyncio.Event()])
@@ -134,9 +134,7 @@ async def test_a_download_that_falls_silent_is_given_up_and_the_next_one_begins(
     assert len(harness.on_disk()) == 1
 
 
-async def test_a_trickle_does_not_keep_the_others_waiting_for_ever(
-    harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
-):
+async def test_a_download_that_is_too_slow_is_ended(harness: MediaHarness, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(downloader, "DOWNLOAD_TIMEOUT_SECONDS", -1.0)
     harness.files.answer("1", [b"a", b"b"])
     await harness.receive("1")
@@ -195,7 +193,7 @@ async def test_an_unknown_format_of_the_announced_size_is_kept_at_once(
     assert harness.files.asked == ["1"]
 
 
-async def test_while_everything_fails_there_is_no_storm(harness: MediaHarness):
+async def test_while_all_downloads_fail_there_are_few_attempts(harness: MediaHarness):
     """Each message has its own back-off; a hundred of them together must not make a hundred tries a second."""
     keys = [f"{number}" for number in range(100)]
     for key in keys:
@@ -327,11 +325,11 @@ async def test_a_disk_that_takes_no_file_delays_and_costs_no_try(
     harness: MediaHarness, short_limits: None, monkeypatch: pytest.MonkeyPatch, error: type[StoreError]
 ):
     take = harness.blobs.store
-    troubles = [error(), error()]
+    errors = [error(), error()]
 
     async def fail_at_first(*given: Any) -> Any:
-        if troubles:
-            raise troubles.pop()
+        if errors:
+            raise errors.pop()
         return await take(*given)
 
     monkeypatch.setattr(harness.blobs, "store", fail_at_first)
@@ -344,11 +342,11 @@ async def test_a_disk_that_refuses_one_file_delays_the_downloads_for_a_moment_on
     harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
 ):
     take = harness.blobs.store
-    troubles = [StoreError()]
+    errors = [StoreError()]
 
     async def fail_at_first(*given: Any) -> Any:
-        if troubles:
-            raise troubles.pop()
+        if errors:
+            raise errors.pop()
         return await take(*given)
 
     monkeypatch.setattr(harness.blobs, "store", fail_at_first)

@@ -173,7 +173,7 @@ async def test_a_message_without_bytes_of_its_own_does_not_wait(harness: MediaHa
     assert body["sticker"] == {"state": "gone"}
 
 
-async def test_what_an_earlier_life_held_goes_out_at_once(tmp_path: Path):
+async def test_messages_that_an_earlier_process_held_for_their_files_are_published_at_once(tmp_path: Path):
     async with open_media_harness(tmp_path, RULES, runs=False) as harness:
         await harness.receive("1")
         await harness.receive("2", kind=Kind.TEXT)
@@ -185,7 +185,7 @@ async def test_what_an_earlier_life_held_goes_out_at_once(tmp_path: Path):
         assert [body["id"] for topic, body in sent if topic == "in/wife"] == ["1", "2"]
 
 
-async def test_what_comes_before_the_messages_of_an_earlier_life_are_known_waits_for_its_file(
+async def test_a_message_that_comes_before_those_of_an_earlier_process_are_read_waits_for_its_file(
     tmp_path: Path,
 ):
     async with open_media_harness(tmp_path, RULES, runs=False) as harness:

@@ -99,7 +99,7 @@ def test_a_sticker_without_any_bytes_has_no_url():
         (Media(inline_below=100), None, False),
     ],
 )
-def test_a_message_waits_only_where_small_ones_stand_in_it(rules, media, waits):
+def test_a_message_waits_for_its_file_only_where_small_files_are_put_into_messages(rules, media, waits):
     given = settings(media=rules)
     assert waits_for_file(media_jobs(picture(media=media), given, NOW), given) is waits
 

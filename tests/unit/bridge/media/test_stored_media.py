@@ -115,7 +115,7 @@ async def test_the_end_of_the_try_before_is_not_that_of_the_one_that_was_asked_f
     assert (await finding[0]).state is READY
 
 
-async def test_who_asks_again_and_again_makes_no_storm(harness: MediaHarness):
+async def test_many_requests_for_a_file_lead_to_few_attempts(harness: MediaHarness):
     harness.files.answer("1", failing_answer(Unreachable, "cut"))
     await harness.receive("1")
     await harness.wait_for_row(lambda row: row.attempts >= 1, "1")

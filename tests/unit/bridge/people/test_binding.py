@@ -113,7 +113,7 @@ def test_the_accounts_own_entry_is_one_person_for_ever() -> None:
     assert (entry.user, entry.trusted, entry.matched_by) == ("me", True, "pin")
 
 
-def test_who_is_new_after_the_first_directory_is_told() -> None:
+def test_whoever_is_new_after_the_first_directory_is_an_event() -> None:
     address_book = two_bobs()
     address_book.add_friend("ann", "Ann")
     (event,) = address_book.send_update("ann").events
@@ -184,7 +184,7 @@ def test_when_the_last_friend_is_gone_an_empty_directory_is_believed() -> None:
     assert address_book.person_of_topic("Ann").removed
 
 
-def test_a_group_that_nobody_saved_is_silent_and_not_gone() -> None:
+def test_a_group_that_is_missing_in_a_directory_is_not_removed() -> None:
     """(webwx 4.5.2)"""
     address_book = AddressBook()
     address_book.add_friend("ann", "Ann")

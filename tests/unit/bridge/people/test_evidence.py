@@ -111,5 +111,5 @@ def test_what_strangers_choose_gives_no_trust(pin: ContactPin) -> None:
 @every_row(
     "pin", [ContactPin(remark="x"), ContactPin(alias="x"), ContactPin(ilink="x"), ContactPin(owner=True)]
 )
-def test_the_owners_word_gives_trust(pin: ContactPin) -> None:
+def test_a_pin_that_only_the_owner_can_choose_gives_trust(pin: ContactPin) -> None:
     assert pin.is_strong

@@ -180,7 +180,7 @@ def test_in_part_of_a_directory_being_the_only_one_means_little(
     assert found == ({} if why in weak else {0: (0, why)})
 
 
-def test_stronger_evidence_is_heard_first() -> None:
+def test_stronger_evidence_decides_first() -> None:
     contact = facts_of("Lily", alias="id1", remark="老婆", avatar="1")
     persons = [facts_of("Lily", avatar="1"), facts_of("x", remark="老婆"), facts_of("y", alias="id1")]
     assert matches_of([contact], persons) == {0: (2, MatchedBy.ALIAS)}
@@ -287,7 +287,7 @@ def test_who_shares_a_name_without_proof_may_be_the_one(contact: ContactFacts, p
     assert match(query_of([contact], [person])).candidates == {0: (0,)}
 
 
-def test_a_group_that_may_be_either_of_two_is_told() -> None:
+def test_a_group_that_may_be_either_of_two_has_both_as_candidates() -> None:
     groups = [facts_of("x", "a b c d"), facts_of("y", "a b c d")]
     assert match(query_of([facts_of("z", "a b c d")], groups)).candidates == {0: (0, 1)}
 

@@ -31,7 +31,7 @@ def two_bobs() -> AddressBook:
 # the first login
 
 
-def test_the_first_directory_names_everybody_and_tells_nothing() -> None:
+def test_the_first_directory_gives_everybody_a_topic_name_and_is_no_event() -> None:
     address_book = AddressBook()
     address_book.add_special("filehelper")
     address_book.add_friend("wife", "Lily", remark="老婆")
@@ -49,7 +49,7 @@ def test_the_first_directory_names_everybody_and_tells_nothing() -> None:
     assert {level for level, _ in changes.people.topic_names} == {"filehelper", "老婆", "Bob", "相亲_相爱"}
 
 
-def test_a_first_directory_that_came_in_parts_tells_nothing_either() -> None:
+def test_a_first_directory_in_several_parts_is_no_event() -> None:
     address_book = AddressBook()
     address_book.add_friend("a", "A")
     address_book.add_friend("b", "B")
@@ -70,7 +70,7 @@ def test_a_newcomer_who_wrote_first_has_only_the_profile_that_the_directory_give
     assert address_book.refresh() == PeopleUpdate()
 
 
-def test_who_wrote_before_the_first_directory_does_not_make_it_news() -> None:
+def test_the_first_directory_is_no_event_also_when_somebody_wrote_before_it() -> None:
     address_book = AddressBook()
     address_book.add_friend("a", "A")
     address_book.add_special("filehelper")
@@ -320,7 +320,7 @@ def test_numbers_of_the_forgotten_are_not_given_again() -> None:
 # small things
 
 
-def test_that_somebody_wrote_is_told_once() -> None:
+def test_that_somebody_wrote_is_a_change_once() -> None:
     address_book = two_bobs()
     person = address_book.person_of_topic("Bob")
     assert address_book.registry.mark_wrote(person).people.persons[0].wrote

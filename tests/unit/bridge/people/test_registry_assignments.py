@@ -26,7 +26,7 @@ def remark(address_book: AddressBook, level: str, text: str) -> PeopleUpdate:
     )
 
 
-def test_a_remark_is_known_at_once_and_no_news_when_wechat_tells_of_it() -> None:
+def test_a_remark_that_was_set_is_known_at_once_and_no_event_when_wechat_reports_it() -> None:
     address_book = family()
     assert events(remark(address_book, "Bob", "Bobby")) == [("contact_renamed", "Bob")]
     assert address_book.person_of_topic("Bob").remark == "Bobby"
@@ -34,7 +34,7 @@ def test_a_remark_is_known_at_once_and_no_news_when_wechat_tells_of_it() -> None
     assert address_book.send_update("bob") == PeopleUpdate()
 
 
-def test_a_remark_that_wechat_reports_first_is_no_news_when_it_is_set() -> None:
+def test_a_remark_that_wechat_has_reported_is_no_event_when_it_is_set() -> None:
     address_book = family()
     address_book.change("bob", remark="Bobby")
     assert events(address_book.send_update("bob")) == [("contact_renamed", "Bob")]
@@ -95,7 +95,7 @@ def test_a_group_that_was_made_here_is_new_whatever_its_name_and_members() -> No
     )
 
 
-def test_a_group_that_wechat_has_told_of_already_is_the_same() -> None:
+def test_a_created_group_that_wechat_has_reported_already_is_the_same() -> None:
     address_book = family()
     group, _ = add_created_group(address_book, "新群")
     assert address_book.registry.add_group(group, 2) == PeopleUpdate()

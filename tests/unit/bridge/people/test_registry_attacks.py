@@ -165,7 +165,7 @@ def family() -> AddressBook:
     return address_book
 
 
-def test_a_group_with_the_familys_name_is_not_the_family_while_that_is_silent() -> None:
+def test_a_group_with_the_familys_name_is_not_the_family_while_that_is_in_no_directory() -> None:
     address_book = family()
     address_book.add_group("trap", "家", "Eve", "Ma", "X", "Y", "Z")
     changes = address_book.log_in(without=("home",))
@@ -174,7 +174,7 @@ def test_a_group_with_the_familys_name_is_not_the_family_while_that_is_silent() 
     assert ("unresolved", "family") in events(changes)
 
 
-def test_when_the_family_speaks_again_it_is_the_family() -> None:
+def test_when_the_family_is_reported_again_it_is_the_family() -> None:
     address_book = family()
     address_book.add_group("trap", "家", "Eve", "X", "Y", "Z")
     address_book.log_in(without=("home",))

@@ -24,7 +24,7 @@ def test_who_is_met_somewhere_is_no_new_contact(address_book: AddressBook):
     assert not entry.removed
 
 
-def test_who_becomes_a_contact_is_told_whether_met_before_or_not(address_book: AddressBook):
+def test_whoever_becomes_a_contact_is_reported_whether_seen_before_or_not(address_book: AddressBook):
     address_book.add_friend("bob", "Bob", listed=True)
     assert events(address_book.send_update("bob")) == [("contact_added", "Bob")]
     address_book.add_friend("aunt", "三姨", listed=False)
@@ -71,7 +71,7 @@ def test_a_friend_who_was_removed_and_is_seen_in_a_group_is_not_back(address_boo
     assert [entry.removed for entry in address_book.registry.directory()] == [False]
 
 
-def test_who_wrote_before_any_list_named_them_is_told_once_they_are_a_contact(address_book: AddressBook):
+def test_whoever_wrote_before_they_were_listed_is_an_event_once_they_are_a_contact(address_book: AddressBook):
     address_book.add_friend("bob", "Bob", listed=True)
     address_book.receive_message("bob")
     assert [name for name, _ in events(address_book.send_update("bob"))] == ["contact_added"]

@@ -36,7 +36,7 @@ def test_what_is_as_it_was_before_is_no_change() -> None:
     assert not people.is_dirty
 
 
-def test_a_change_is_told_once_and_the_handle_follows() -> None:
+def test_a_change_is_collected_once_and_the_handle_index_follows() -> None:
     people = table_of(person(1))
     people.change(PersonId(1), handle=Handle("@new"), permanent_id="x")
     assert people.by_handle(Handle("@1")) is None
@@ -49,7 +49,7 @@ def test_nobody_has_the_empty_permanent_id() -> None:
     assert table_of(person(1)).by_permanent_id("") is None
 
 
-def test_the_levels_of_the_forgotten_are_free_and_not_told_as_given() -> None:
+def test_the_topic_names_of_removed_people_are_free_and_no_change() -> None:
     people = table_of(person(1))
     people.add(person(2, topic_name="", permanent_id="x"))
     people.set_topic_name(PersonId(2), "new")

@@ -77,7 +77,7 @@ Outcome = ActionResult | Exception
 class FakeActionBackend:
     """A backend that does every action, unless `answer` has scripted something else for its type."""
 
-    def __init__(self, news: ChangeSignal) -> None:
+    def __init__(self, changes: ChangeSignal) -> None:
         self.capabilities = replace(CAPABILITIES, actions=ALL)
         self.done: list[tuple[Action, SendKey]] = []
         self.sent: list[str] = []
@@ -85,7 +85,7 @@ class FakeActionBackend:
         self.members: tuple[Member, ...] | Exception = MEMBERS
         self.held: asyncio.Event | None = None
         self.at_once = self.at_most = 0
-        self._changes = news
+        self._changes = changes
 
     def answer(self, action: type[Action | Draft], *outcomes: Outcome) -> None:
         self.answers.setdefault(action, deque()).extend(outcomes)

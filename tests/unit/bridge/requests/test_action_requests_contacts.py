@@ -56,7 +56,7 @@ async def test_an_empty_remark_takes_it_away(request_harness):
     assert (entry.remark, entry.name) == ("", "妈")
 
 
-async def test_the_same_remark_again_is_no_news(request_harness):
+async def test_setting_the_same_remark_again_is_no_event(request_harness):
     await request_harness.ask("set_remark", user="mom", remark="妈妈")
     assert request_harness.people_events() == []
 

@@ -111,9 +111,9 @@ async def test_a_login_that_is_refused_is_no_answer(request_harness):
     assert (await mark_read(request_harness))["code"] == "no_answer"
 
 
-@pytest.mark.parametrize("trouble", [Unreachable(), ProtocolViolation()])
-async def test_what_was_certainly_not_done_is_tried_again(request_harness, trouble):
-    request_harness.wechat.answer(MarkRead, trouble, trouble, ActionResult())
+@pytest.mark.parametrize("error", [Unreachable(), ProtocolViolation()])
+async def test_what_was_certainly_not_done_is_tried_again(request_harness, error):
+    request_harness.wechat.answer(MarkRead, error, error, ActionResult())
     assert (await mark_read(request_harness))["status"] == "ok"
     assert len(request_harness.wechat.done) == 3
     assert len({key for _, key in request_harness.wechat.done}) == 1, "the same key at each attempt"
@@ -135,7 +135,7 @@ async def test_what_nobody_answered_is_not_tried_again_where_that_may_be_twice(r
     assert len(request_harness.wechat.done) == 1
 
 
-async def test_a_fault_of_ours_is_an_unknown_outcome(request_harness):
+async def test_a_bug_in_an_action_is_an_unknown_outcome(request_harness):
     request_harness.wechat.answer(MarkRead, ZeroDivisionError(), ZeroDivisionError())
     assert (await mark_read(request_harness))["code"] == "no_answer"
 

@@ -64,7 +64,7 @@ async def test_what_is_under_way_is_waited_for(request_harness):
     assert len(request_harness.wechat.done) == 1
 
 
-async def test_the_same_words_in_another_packet_are_another_request(request_harness):
+async def test_the_same_payload_with_another_packet_id_is_another_request(request_harness):
     for _ in range(2):
         delivery = request_harness.harness.deliver('{"user": "wife"}', topic="wx/bridge/request/mark_read")
         await request_harness.harness.wait_for_puback(delivery)

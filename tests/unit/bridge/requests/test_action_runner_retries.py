@@ -114,7 +114,7 @@ def test_away_after_an_attempt_that_was_never_answered_it_may_still_have_been_do
     run_scenario(scenario())
 
 
-def test_whoever_waits_for_a_turn_in_vain_was_certainly_not_served():
+def test_a_request_that_waits_in_vain_for_its_turn_is_certainly_not_done():
     async def scenario() -> None:
         harness = ActionHarness()
         harness.wechat.held = asyncio.Event()

@@ -74,7 +74,7 @@ async def test_what_cannot_be_done_says_why(harness):
     }
 
 
-async def test_a_fault_of_ours_is_answered_and_stops_nothing(harness):
+async def test_a_bug_in_a_handler_is_answered_and_stops_nothing(harness):
     assert (await ask(harness, "broken"))["code"] == "internal"
     assert (await ask(harness, "echo"))["status"] == "ok"
 
