@@ -1,11 +1,13 @@
 """Makes one text of a group of alerts, as Alertmanager and Grafana send them. Pure.
 
-    FIRING (2): HighLoad          the states with their counts, and what the alerts have in common
+    FIRING (2): HighLoad          the title: states with their counts, and names
     db1: load 12 (critical)       up to five alerts: firing ones first, then by severity
-    db2: load 9
-    https://prometheus/…          links
+    db2: load 9 (warning)
+    https://wiki/high-load        the runbook of the first alert
+    https://prometheus/…          a link to a single alert, or to the service for several ones
 
-The same alerts in the same states, each begun at the same time, are the same content (`AlertGroup.content`).
+What all alerts have in common stands in the title only. The same alerts in the same states, each begun at the
+same time, are the same content (`AlertGroup.content`).
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ MAX_NAMED_ALERTS = 5
 # The line of one alert: two or three lines on a phone.
 MAX_LINE_CHARACTERS = 200
 
-MAX_LINKS = 2  # more links are neither useful nor short
+# What `_links_of` returns at most: more links are neither useful nor short.
+MAX_LINKS = 2
 
 
 @frozen
@@ -39,8 +42,10 @@ class ReportedAlert:
     name: str
     #: What is wrong, and where, in one line; empty where only the name says it.
     line: str
-    #: Of its runbook, then of the alert itself; neither need be there.
-    links: tuple[str, ...]
+    #: Says what to do about such alerts; empty without one.
+    runbook: str
+    #: Leads to this alert only; empty without one.
+    link: str
     #: The same in each report of this alert, as long as it lasts.
     identity: str
 
@@ -54,11 +59,15 @@ class AlertGroup:
     #: How many alerts the service left out.
     left_out_count: int
     #: The name that all alerts have; empty where they differ.
-    name: str
+    common_name: str
     #: The severity that all alerts have; empty where they differ.
-    severity: str
+    common_severity: str
     #: The address of the service, for the whole group.
     link: str
+
+    @property
+    def is_firing(self) -> bool:
+        return any(alert.is_firing for alert in self.alerts)
 
     @property
     def is_critical(self) -> bool:
@@ -87,8 +96,8 @@ def read_group(fields: Mapping[str, Json], link_keys: Sequence[str] = ("generato
     return AlertGroup(
         alerts=tuple(alerts),
         left_out_count=left_out if isinstance(left_out, int) and left_out > 0 else 0,
-        name=_common_value([alert.name for alert in alerts]),
-        severity=_common_value([alert.severity for alert in alerts]),
+        common_name=_common_value([alert.name for alert in alerts]),
+        common_severity=_common_value([alert.severity for alert in alerts]),
         link=_address(fields, "externalURL"),
     )
 
@@ -97,8 +106,6 @@ def _read_alert(
     fields: Mapping[str, Json], common: Mapping[str, Json], link_keys: Sequence[str]
 ) -> ReportedAlert:
     labels, annotations = object_value(fields, "labels"), object_value(fields, "annotations")
-    own_links = filter(None, (_address(fields, key) for key in link_keys))
-    links = [_address(annotations, "runbook_url"), next(own_links, "")]
     # Both services send a fingerprint. Another program may not: its labels say which alert it is.
     fingerprint = text_value(fields, "fingerprint") or json.dumps(labels, sort_keys=True, default=str)
     return ReportedAlert(
@@ -106,7 +113,8 @@ def _read_alert(
         severity=_in_one_line(text_value(labels, "severity")).lower(),
         name=_in_one_line(text_value(labels, "alertname")),
         line=_line_of(labels, annotations, common),
-        links=tuple(filter(None, links)),
+        runbook=_address(annotations, "runbook_url"),
+        link=next(filter(None, (_address(fields, key) for key in link_keys)), ""),
         identity=f"{fingerprint} {text_value(fields, 'startsAt')}",
     )
 
@@ -119,16 +127,16 @@ _HIDDEN_LABELS = frozenset({"alertname", "severity", "grafana_folder", "monitor"
 
 
 def _line_of(labels: Mapping[str, Json], annotations: Mapping[str, Json], common: Mapping[str, Json]) -> str:
-    """Returns the summary of an alert, after its instance; without one what differs from the other alerts."""
+    """Returns what is wrong, such as "db1: disk full"; without a summary the labels that are not `common`."""
     shown_labels = {key: text_value(labels, key) for key in labels if key not in _HIDDEN_LABELS}
     summaries = (text_value(annotations, key).strip() for key in _SUMMARY_KEYS)
-    line = next(filter(None, summaries), "")
+    summary = next(filter(None, summaries), "")
     instance = shown_labels.get("instance", "")
-    if not line:
-        differing = {key: value for key, value in shown_labels.items() if key not in common}
-        line = ", ".join(f"{key}: {value}" for key, value in (differing or shown_labels).items())
-    elif instance not in line:
-        line = f"{instance}: {line}"
+    if summary:
+        line = summary if instance in summary else f"{instance}: {summary}"
+    else:
+        own_labels = {key: value for key, value in shown_labels.items() if key not in common}
+        line = ", ".join(f"{key}: {value}" for key, value in (own_labels or shown_labels).items())
     line = _in_one_line(line)
     return line if len(line) <= MAX_LINE_CHARACTERS else f"{line[: MAX_LINE_CHARACTERS - 1]}…"
 
@@ -173,11 +181,11 @@ def text_of(group: AlertGroup, language: Language) -> str:
 
 def _title_of(group: AlertGroup, language: Language) -> str:
     """Returns the first line, such as "FIRING (2): HighLoad (critical)"."""
-    names = [group.name] if group.name else dict.fromkeys(alert.name for alert in group.alerts if alert.name)
+    names = dict.fromkeys(alert.name for alert in group.alerts if alert.name)
     name = ", ".join(names)[:MAX_LINE_CHARACTERS] or alert_text(language, "nameless")
     title = alert_text(language, "title", states=_states_of(group, language), name=name)
-    if group.severity:
-        title += alert_text(language, "severity", severity=group.severity)
+    if group.common_severity:
+        title += alert_text(language, "severity", severity=group.common_severity)
     return title
 
 
@@ -195,20 +203,20 @@ def _states_of(group: AlertGroup, language: Language) -> str:
 
 
 def _line_in_group(group: AlertGroup, alert: ReportedAlert, language: Language) -> str:
-    """Returns the line of an alert, with what it has not in common with the others."""
+    """Returns the line of an alert, with its name, severity and state where the title does not say them."""
     line = alert.line
-    if not group.name and alert.name and alert.name not in line:
+    if not group.common_name and alert.name and alert.name not in line:
         line = f"{alert.name}: {line}" if line else alert.name
-    if not group.severity and alert.severity:
+    if not group.common_severity and alert.severity:
         line += alert_text(language, "severity", severity=alert.severity)
-    if not alert.is_firing and group.alerts[0].is_firing:
+    if group.is_firing and not alert.is_firing:
         line = alert_text(language, "resolved_line", line=line)
     return line
 
 
 def _links_of(group: AlertGroup) -> Sequence[str]:
-    """Returns the links of the alert if there is one, else of the group; a runbook goes first."""
-    links = group.alerts[0].links
-    if len(group.alerts) > 1:
-        links = (*links[:-1], group.link)  # the last one leads to one alert only
-    return [link for link in (links or (group.link,)) if link][:MAX_LINKS]
+    """Returns the runbook of the first alert, then the link to a single alert, else to the service."""
+    first = group.alerts[0]
+    is_single = len(group.alerts) == 1
+    link = first.link if is_single and first.link else group.link
+    return first.runbook, link

@@ -108,6 +108,25 @@ def test_a_runbook_and_the_place_are_said():
     ]
 
 
+@every_row(
+    "annotations, more, links",
+    [
+        ({}, {}, ["http://prometheus/graph?1"]),
+        ({"runbook_url": "http://wiki"}, {"generatorURL": ""}, ["http://wiki", "http://am:9093"]),
+        ({}, {"generatorURL": ""}, ["http://am:9093"]),
+    ],
+)
+def test_a_single_alert_without_a_link_has_that_of_the_service(annotations, more, links):
+    assert text(make_alert(annotations={"summary": "full", **annotations}, **more)).splitlines()[2:] == links
+
+
+@every_row("generator_url", ["http://prometheus/graph?1", ""])
+def test_a_group_says_the_runbook_of_its_first_alert_and_the_link_of_the_service(generator_url):
+    annotations = {"summary": "full", "runbook_url": "http://wiki/full"}
+    alerts = [make_alert(n, annotations=annotations, generatorURL=generator_url) for n in (1, 2)]
+    assert text(*alerts).splitlines()[3:] == ["http://wiki/full", "http://am:9093"]
+
+
 def test_a_long_summary_is_cut():
     line = text(make_alert(annotations={"summary": "x y\n" * 10_000})).splitlines()[1]
     assert (len(line), line[-1]) == (MAX_LINE_CHARACTERS, "…")
