@@ -2,9 +2,10 @@
 
 WeCom lets one program use a bot: whoever subscribes ends the connection of another one. So
 
-1. a bridge that runs the account is asked what it knows, and nothing is tried;
-2. without one, the saved login says whether the use of the bot has ended, and why;
-3. the bot is logged in only with `--take-over`, and where no instance runs the account.
+1. where a bridge runs the account in this folder, it is asked what it knows;
+2. where another instance of the cluster runs the account, that is said;
+3. where nobody runs it, the saved login says whether the use of the bot has ended, and why;
+   with `--take-over` the bot is logged in instead.
 """
 
 from __future__ import annotations
@@ -54,119 +55,128 @@ class _BotCheck:
     ) -> None:
         self._loaded = loaded
         self._account = account
+        self._name = account.name
         self._report = report
         self._folder = folder
 
     async def run(self, *, take_over: bool) -> None:
-        """Asks the bridge, else reads what is saved, else tries the bot where that is wanted."""
-        name, report = self._account.name, self._report
-        try:
-            login = await self._ask("login.state")
-            said = await self._ask("owner.show")
-        except control_socket.BridgeNotRunning:
-            pass
-        except (Wx2MqttError, OSError) as error:
-            report.not_known("bot", name, "bot_state_unknown", why=error)
+        """Takes the first of the three steps that applies."""
+        if await self._report_running_bridge():
             return
-        else:
-            self._report_login(login)
-            self._report_owner(said)
+        if await self._report_other_instance():
             return
-        if instance := await self._other_instance():
-            report.not_known("bot", name, "bot_on_other_instance", instance=instance)
-        elif take_over:
+        if take_over:
             await self._try()
         else:
             self._report_saved()
 
+    # 1. The bridge in this folder
+
+    async def _report_running_bridge(self) -> bool:
+        """Reports what the bridge says, or why it does not; returns whether there is one."""
+        try:
+            login = await self._ask("login.state")
+            owner = await self._ask("owner.show")
+        except control_socket.BridgeNotRunning:
+            return False
+        except (Wx2MqttError, OSError) as error:
+            self._report.not_known("bot", self._name, "bot_state_unknown", why=error)
+            return True
+        self._report_login(login)
+        self._report_owner(owner)
+        return True
+
     async def _ask(self, operation: str) -> dict[str, Any]:
-        answer = await control_socket.ask_bridge(self._folder, operation, {"account": self._account.name})
+        answer = await control_socket.ask_bridge(self._folder, operation, {"account": self._name})
         return answer if isinstance(answer, dict) else {}
 
-    async def _other_instance(self) -> str:
-        """Returns the instance of a cluster that runs the account, or why that is not known; else empty."""
+    def _report_login(self, login: Mapping[str, Any]) -> None:
+        """Reports what the running bridge publishes as `login/state`."""
+        why = str(login.get("reason", ""))
+        match login.get("state"):
+            case LoginState.ONLINE:
+                self._report.ok("bot", self._name, "bot_used_by_bridge")
+            case LoginState.REFUSED:
+                self._report.failed("bot", self._name, "bot_refused", why=why)
+            case LoginState.LOGGED_OUT:
+                self._report.failed("bot", self._name, "bot_use_ended", why=why)
+            case LoginState.WAITING_FOR_SCAN | LoginState.WAITING_FOR_CONFIRM:
+                self._report.warning("bot", self._name, "bot_not_made")
+            case _:
+                self._report.warning("bot", self._name, "bot_unreachable", why=why)
+
+    def _report_owner(self, owner: Mapping[str, Any]) -> None:
+        """Reports whom the bot knows, and what the operator has not said."""
+        if not owner:
+            return
+        if not owner.get("people"):
+            self._report.warning("bot", self._name, "bot_without_people")
+        if owner.get("need") == OwnerNeed.BOT:
+            self._report.warning("bot", self._name, "bot_not_confirmed")
+        elif owner.get("need") == OwnerNeed.PERSON:
+            self._report.warning("bot", self._name, "bot_no_owner")
+
+    # 2. Another instance of the cluster
+
+    async def _report_other_instance(self) -> bool:
+        """Reports which instance runs the account, or why that is unknown; returns False if none does."""
         if self._loaded.settings.storage.url is None:
-            return ""
+            return False
         from wx2mqtt.app.cluster_operations import cluster_report  # noqa: PLC0415 - needs psycopg
 
         try:
             cluster: Any = await cluster_report(self._loaded)
-        except (Wx2MqttError, OSError) as error:
-            return f"? ({error})"
-        owners = {row["account"]: str(row["instance"]) for row in cluster["accounts"]}
-        return owners.get(self._account.name, "")
+        except (Wx2MqttError, OSError) as error:  # one may run it
+            self._report.not_known("bot", self._name, "bot_on_other_instance", instance=f"? ({error})")
+            return True
+        instances = {row["account"]: str(row["instance"]) for row in cluster["accounts"]}
+        instance = instances.get(self._name)
+        if not instance:
+            return False
+        self._report.not_known("bot", self._name, "bot_on_other_instance", instance=instance)
+        return True
 
-    def _report_login(self, login: Mapping[str, Any]) -> None:
-        """Reports what the running bridge publishes as `login/state`."""
-        name, report, why = self._account.name, self._report, str(login.get("reason", ""))
-        match login.get("state"):
-            case LoginState.ONLINE:
-                report.ok("bot", name, "bot_used_by_bridge")
-            case LoginState.REFUSED:
-                report.failed("bot", name, "bot_refused", why=why)
-            case LoginState.LOGGED_OUT:
-                report.failed("bot", name, "bot_use_ended", why=why)
-            case LoginState.WAITING_FOR_SCAN | LoginState.WAITING_FOR_CONFIRM:
-                report.warning("bot", name, "bot_not_made")
-            case _:
-                report.warning("bot", name, "bot_unreachable", why=why)
-
-    def _report_owner(self, said: Mapping[str, Any]) -> None:
-        """Reports whom the bot knows, and what the operator has not said."""
-        if not said:
-            return
-        name, report = self._account.name, self._report
-        if not said.get("people"):
-            report.warning("bot", name, "bot_without_people")
-        if said.get("need") == OwnerNeed.BOT:
-            report.warning("bot", name, "bot_not_confirmed")
-        elif said.get("need") == OwnerNeed.PERSON:
-            report.warning("bot", name, "bot_no_owner")
+    # 3. Nobody runs the account
 
     def _report_saved(self) -> None:
-        """Reports why the last bridge stopped using the bot; what is not saved there is not tried."""
-        name, report = self._account.name, self._report
+        """Reports why the last bridge stopped using the bot; nothing is tried."""
         saved = read_saved_bot(dict(self._account.saved_login or {}))
         if saved is not None and saved.ended is End.REFUSED:
-            report.failed("bot", name, "bot_refused", why=saved.reason)
+            self._report.failed("bot", self._name, "bot_refused", why=saved.reason)
         elif saved is not None and saved.ended is End.TAKEN_OVER:
-            report.failed("bot", name, "bot_use_ended", why=saved.reason)
+            self._report.failed("bot", self._name, "bot_use_ended", why=saved.reason)
         else:
-            report.not_known("bot", name, "bot_not_tried")
-
-    # A trial
+            self._report.not_known("bot", self._name, "bot_not_tried")
 
     async def _try(self) -> None:
         """Logs the bot in once, which ends the connection of another program, and stores nothing."""
-        name, report = self._account.name, self._report
         backend = self._create_backend()
         try:
             async with asyncio.timeout(TRIAL_SECONDS):
                 await self._report_trial(backend)
         except LoginRefused as refusal:
-            report.failed("bot", name, "bot_refused", why=refusal)
+            self._report.failed("bot", self._name, "bot_refused", why=refusal)
         except LoggedOut as ended:
-            report.failed("bot", name, "bot_use_ended", why=ended)
+            self._report.failed("bot", self._name, "bot_use_ended", why=ended)
         except (BackendError, StoreError) as error:
-            report.failed("bot", name, "bot_unreachable", why=error)
+            self._report.failed("bot", self._name, "bot_unreachable", why=error)
         except TimeoutError:
-            report.failed("bot", name, "bot_unreachable", why="…")
+            self._report.failed("bot", self._name, "bot_unreachable", why="…")
         finally:
             await backend.close()
 
     async def _report_trial(self, backend: Backend) -> None:
-        name, report = self._account.name, self._report
         async with aclosing(backend.login(resume=True)) as steps:
             async for step in steps:
                 if isinstance(step, LoggedIn):
-                    report.ok("bot", name, "bot_accepted")
+                    self._report.ok("bot", self._name, "bot_accepted")
                     return
                 if isinstance(step, ShowQr):
-                    report.warning("bot", name, "bot_not_made")
+                    self._report.warning("bot", self._name, "bot_not_made")
                     return
 
     def _create_backend(self) -> Backend:
-        account = self._loaded.settings.accounts[self._account.name]
+        account = self._loaded.settings.accounts[self._name]
         saved = {**(self._account.saved_login or {}), "ended": "", "reason": ""}
         options = BackendOptions(
             credentials=_ReadLogin(saved if self._account.saved_login else None),

@@ -62,10 +62,14 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> ScriptedBackend:
 
 
 async def check_bot(
-    folder: Path, *, saved: Mapping[str, object] | None = SAVED, take_over: bool = False
+    folder: Path,
+    *,
+    saved: Mapping[str, object] | None = SAVED,
+    take_over: bool = False,
+    settings: Settings | None = None,
 ) -> list[tuple[str, str]]:
     """Returns status and finding of each result."""
-    settings = Settings()
+    settings = settings or Settings()
     report = CheckReport("en")
     loaded: Any = SimpleNamespace(settings=settings)
     target = diagnostic_target(settings, {} if saved is None else {"home": saved})
@@ -147,6 +151,39 @@ async def test_a_bridge_that_does_not_answer_is_left_alone(
     assert status == "not_known"
     assert "does not know it" in finding
     assert backend.options is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "finding"),
+    [
+        ("pi2", ("not_known", "the instance pi2 runs it, so it was not tried")),
+        (
+            Wx2MqttError("no server"),
+            ("not_known", "the instance ? (no server) runs it, so it was not tried"),
+        ),
+        ("", ("ok", "WeCom takes its Bot ID and Secret")),
+    ],
+)
+async def test_a_bot_that_another_instance_may_use_is_left_alone(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: ScriptedBackend,
+    answer: str | Wx2MqttError,
+    finding: tuple[str, str],
+):
+    async def cluster_report(_loaded: object) -> Json:
+        if isinstance(answer, Wx2MqttError):
+            raise answer
+        return {
+            "accounts": [{"account": "other", "instance": "pi1"}, {"account": "home", "instance": answer}]
+        }
+
+    monkeypatch.setattr("wx2mqtt.app.cluster_operations.cluster_report", cluster_report)
+    backend.steps = [LOGGED_IN]
+    shared = Settings.model_validate({"storage": {"url": "postgresql://db/wx2mqtt"}})
+    ((status, text),) = await check_bot(tmp_path, take_over=True, settings=shared)
+    assert (status, text.partition(";")[0]) == finding
+    assert (backend.options is not None) == (status == "ok")
 
 
 @pytest.mark.parametrize(
