@@ -17,7 +17,7 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from tests.support.backend_options import backend_options
-from wx2mqtt.model import Message
+from wx2mqtt.model import Handle, Message
 from wx2mqtt.wechat.wecom.client import WeComClient
 from wx2mqtt.wechat.wecom.connection import MAX_FRAME_BYTES, WeComConnection
 from wx2mqtt.wechat.wecom.protocol import frames, media, messages, qr_scan, session
@@ -118,6 +118,6 @@ WECOM_DRIVERS: dict[str, Driver] = {
     "the address of a file (WeCom)": lambda size, _: media.media_ref({"url": "x" * size}, 0) is not None,
     "the content of a QR code (WeCom)": scan_code,
     "chats of a saved login (WeCom)": lambda count, _: (
-        len(session.with_newest((), map(str, range(count)))) == count
+        len(session.SavedBot(bot_id="b").with_chats(Handle(f"user:{n}") for n in range(count)).chats) == count
     ),
 }

@@ -24,7 +24,6 @@ from wx2mqtt.wechat.wecom.protocol.session import (
     End,
     SavedBot,
     read_saved_bot,
-    with_newest,
 )
 
 log = structlog.get_logger(__name__)
@@ -144,9 +143,9 @@ class BotLogin:
 
     async def remember_chats(self, chats: Iterable[Handle]) -> None:
         """Saves in which chats somebody has written. A failure is logged: the chats are only listed."""
-        newest = with_newest(self.bot.chats, chats)
-        if newest != self.bot.chats:
-            await self.save_if_possible(replace(self.bot, chats=newest))
+        bot = self.bot.with_chats(chats)
+        if bot != self.bot:
+            await self.save_if_possible(bot)
 
     async def save_uploads(self, begun_at: Sequence[int]) -> None:
         """Saves when uploads of this bot began, before the newest does. Raises `Unreachable`.

@@ -129,6 +129,13 @@ def file_url(endpoint: str | None, url: str) -> str | None:
     return url if is_https and is_name else None
 
 
+def host_origins(endpoint: str | None) -> tuple[str, ...]:
+    """Returns the origins that are requested over HTTP: those of a scan and of the long connection."""
+    if endpoint is not None:
+        return (endpoint,)
+    return (QR_HOST, SOCKET_URL.replace("wss:", "https:"))
+
+
 def qr_base(endpoint: str | None) -> str:
     """Returns the address below which the calls of a scan are."""
     return QR_HOST if endpoint is None else endpoint.rstrip("/")

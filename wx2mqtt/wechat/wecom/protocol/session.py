@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from enum import StrEnum
 
 from wx2mqtt.model import Handle
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_text
-from wx2mqtt.wechat.wecom.protocol.endpoints import MAX_UPLOADS, QR_HOST, SOCKET_URL
+from wx2mqtt.wechat.wecom.protocol.endpoints import MAX_UPLOADS
 
 NAME = "wecom"
 
@@ -69,7 +69,7 @@ class SavedBot:
     reason: str = ""
     #: When the connection was last known to be alive, in milliseconds since 1970; 0 before the first one.
     alive: int = 0
-    #: The chats in which somebody has written, the newest last.
+    #: The chats in which somebody has written, in the order of the first message of each.
     chats: tuple[Handle, ...] = ()
     #: When each upload began that WeCom's limits may still count, in milliseconds since 1970; oldest first.
     uploads: tuple[int, ...] = ()
@@ -77,6 +77,11 @@ class SavedBot:
     @property
     def is_scanned(self) -> bool:
         return bool(self.secret)
+
+    def with_chats(self, written: Iterable[Handle]) -> SavedBot:
+        """Returns the bot that also remembers these chats; too many displace the oldest."""
+        chats = dict.fromkeys((*self.chats, *written))
+        return replace(self, chats=tuple(chats)[-MAX_CHATS:])
 
     def to_saved(self) -> dict[str, object]:
         return {
@@ -104,7 +109,7 @@ def read_saved_bot(saved: JsonObject) -> SavedBot | None:
     if not is_saved_login(saved) or not bot_id:
         return None
     ended = read_text(saved, "ended")
-    return SavedBot(
+    bot = SavedBot(
         bot_id=bot_id,
         secret=read_text(saved, "secret"),
         digest=read_text(saved, "digest"),
@@ -112,28 +117,16 @@ def read_saved_bot(saved: JsonObject) -> SavedBot | None:
         ended=End(ended) if ended in {*End} else End.NOT_ENDED,
         reason=read_text(saved, "reason"),
         alive=max(0, read_number(saved, "alive")),
-        chats=_read_chats(saved.get("chats")),
         uploads=_read_times(saved.get("uploads"))[-COUNTED_UPLOADS:],
     )
+    return bot.with_chats(_read_chats(saved.get("chats")))
 
 
 def _read_chats(value: object) -> tuple[Handle, ...]:
     items = value if isinstance(value, list) else ()
-    return with_newest((), [item for item in items if isinstance(item, str)])
+    return tuple(Handle(item) for item in items if isinstance(item, str))
 
 
 def _read_times(value: object) -> tuple[int, ...]:
     items = value if isinstance(value, list) else ()
     return tuple(sorted(item for item in items if type(item) is int and item >= 0))
-
-
-def with_newest(chats: Iterable[Handle], written: Iterable[str]) -> tuple[Handle, ...]:
-    """Returns the chats with those in which somebody has written now; too many displace the oldest."""
-    return tuple(dict.fromkeys((*chats, *map(Handle, written))))[-MAX_CHATS:]
-
-
-def host_origins(endpoint: str | None, _saved: Mapping[str, object]) -> Iterable[str]:
-    """Returns the origins that are requested over HTTP: those of a scan and of the long connection."""
-    if endpoint is not None:
-        return (endpoint,)
-    return (QR_HOST, SOCKET_URL.replace("wss:", "https:"))
