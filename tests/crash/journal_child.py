@@ -1,7 +1,7 @@
-"""Uses a journal until it is killed, and says on standard output what it was told is on the disk.
+"""Uses a journal until it is killed, and reports on standard output what the journal said is stored.
 
 `run([ADDRESS, POINT, COUNT])`, in a process of its own: it kills itself at the COUNT-th time that the
-writing thread reaches POINT; POINT `-` leaves the killing to others.
+writing thread reaches POINT; with POINT `-` another process kills it.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from wx2mqtt.store.records import NewEvent, NewMessage, NewPublication
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 ROUNDS = 2000
-TOO_LONG = 60  # seconds after which it ends by another signal, which its test takes for a failure
+MAX_SECONDS = 60  # then it ends by another signal, which its test treats as a failure
 BATCH = 5
 
 
-def say(what: str, **facts: object) -> None:
-    """One line, written at once: what stands here was reported as committed."""
+def report(what: str, **facts: object) -> None:
+    """Writes a line at once: this was committed."""
     os.write(1, (json.dumps({"what": what, **facts}) + "\n").encode())
 
 
-class Killer:
-    """Ends this process without any goodbye."""
+class KillAtPoint:
+    """Kills this process at the COUNT-th time that a point is reached."""
 
     def __init__(self, point: str, count: int) -> None:
         self._point = point
@@ -59,7 +59,7 @@ def message(key: str) -> NewMessage:
     )
 
 
-def told(command_id: str) -> NewPublication:
+def result_publication(command_id: str) -> NewPublication:
     payload = json.dumps({"result": command_id}).encode()
     return NewPublication(
         topic="wx/result/wife", payload=payload, category="result", content_type="application/json"
@@ -67,13 +67,13 @@ def told(command_id: str) -> NewPublication:
 
 
 async def receive(journal: Journal) -> None:
-    """WeChat to the journal: five messages and an event in each batch, and the cursor behind them."""
+    """Records batches of five messages, an event and a cursor, as an account that receives."""
     for number in range(ROUNDS):
         keys = [f"m{number}-{index}" for index in range(BATCH)]
-        happened = NewEvent(
+        event = NewEvent(
             key=f"e{number}", topic="wx/event/x", user="", name="x", time=1, body={"id": f"e{number}"}
         )
-        somebody = Person(
+        person = Person(
             id=PersonId(number + 1),
             topic_name=f"p{number}",
             kind=ChatKind.FRIEND,
@@ -82,43 +82,43 @@ async def receive(journal: Journal) -> None:
             matched_by="new",
         )
         recorded = await journal.received.record(
-            [*map(message, keys), happened], PeopleChanges(persons=(somebody,)), Cursor(str(number)), "login"
+            [*map(message, keys), event], PeopleChanges(persons=(person,)), Cursor(str(number)), "login"
         )
-        say("recorded", batch=number, seq=recorded.seq)
+        report("recorded", batch=number, seq=recorded.seq)
 
 
 async def command(journal: Journal) -> None:
-    """Two commands at a time: accepted, tried, the second one's attempt marked by the first one's end."""
+    """Accepts two commands at a time, begins and finishes them; finishing the first one begins the second one."""
     for number in range(0, ROUNDS, 2):
         names = [f"c{number}", f"c{number + 1}"]
         accepted = await journal.commands.accept([_command(name) for name in names])
-        say("accepted", names=names)
-        first, second = (one.row for one in accepted)
+        report("accepted", names=names)
+        first, second = (outcome.row for outcome in accepted)
         assert first is not None
         assert second is not None
         await journal.commands.begin_attempt(first.id)
-        say("begun", name=names[0])
+        report("begun", name=names[0])
         if number % 6 == 0:
             await journal.commands.end_unanswered(first.id)
-            say("doubted", name=names[0])
-        await journal.commands.finish(first.id, _sent(names[0]), [told(names[0])], second.id)
-        say("settled", name=names[0])
-        await journal.commands.finish(second.id, _sent(names[1]), [told(names[1])])
-        say("settled", name=names[1])
+            report("unanswered", name=names[0])
+        await journal.commands.finish(first.id, _sent(names[0]), [result_publication(names[0])], second.id)
+        report("finished", name=names[0])
+        await journal.commands.finish(second.id, _sent(names[1]), [result_publication(names[1])])
+        report("finished", name=names[1])
 
 
 async def publish(journal: Journal) -> None:
-    """The journal to the broker, and a message of its own now and then."""
+    """Marks publications as published or rejected, and adds one now and then."""
     after = 0
     for number in itertools.count():
         rows = await journal.outbox.list_waiting(after, 7)
         if not rows or number % 5 == 0:
-            await journal.outbox.add([told("by itself")])
+            await journal.outbox.add([result_publication("by itself")])
             continue
         after = rows[-1].id
         await journal.outbox.mark_rejected([rows[0].id], "for the test")
         await journal.outbox.mark_published([row.id for row in rows[1:]])
-        say("published", rows=[row.id for row in rows[1:]])
+        report("published", rows=[row.id for row in rows[1:]])
 
 
 def _command(name: str) -> NewCommand:
@@ -148,12 +148,12 @@ async def open_database(address: str, on_commit_point: OnCommitPoint = ignore_co
 
 
 async def main(address: str, point: str, count: int) -> None:
-    """Everything at once, so that commits hold several jobs."""
-    signal.alarm(TOO_LONG)
-    database = await open_database(address, Killer(point, count))
+    """Does all of it at the same time, so that commits have several jobs."""
+    signal.alarm(MAX_SECONDS)
+    database = await open_database(address, KillAtPoint(point, count))
     journal = Journal(database, "home")
     await journal.open()
-    say("open")
+    report("open")
     await asyncio.gather(receive(journal), command(journal), publish(journal))
 
 

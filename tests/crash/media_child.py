@@ -1,7 +1,7 @@
-"""Fetches, sends, prunes and does requests until it is killed, and says what it was told is on the disk.
+"""Stores downloads, commands with files and requests until it is killed, and reports what is stored.
 
 `run([FOLDER, POINT, COUNT])`, as in `journal_child`. Besides the points around each
-commit there are `before:` and `after:` `write`, `fsync`, `rename` and `folder` of a file of bytes.
+commit there are `before:` and `after:` `write`, `fsync`, `rename` and `folder` of a media file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.crash.journal_child import TOO_LONG, Killer, say
+from tests.crash.journal_child import MAX_SECONDS, KillAtPoint, report
 from wx2mqtt.model import Blob, Command, Cursor, MediaRef, Result, SendKey, Status
 from wx2mqtt.store import blobs as blobs_module
 from wx2mqtt.store.blobs import Blobs
@@ -34,11 +34,11 @@ from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 BATCH = 4
 SIZE = 700_000  # bytes: several writes
-KEPT = 10 * SIZE
+MAX_STORED_BYTES = 10 * SIZE
 
 
 def data(number: int) -> bytes:
-    """The bytes of a picture; of two in a row they are the same."""
+    """Returns the bytes of a picture; two pictures in a row have the same."""
     return (b"%08d" % (number // 2)) * (SIZE // 8)
 
 
@@ -49,13 +49,13 @@ def mark(number: int, *, dup: bool = False) -> DeliveryMark:
     )
 
 
-def told(**facts: object) -> NewPublication:
+def publication(**facts: object) -> NewPublication:
     payload = json.dumps(facts).encode()
     return NewPublication(topic="wx/x", payload=payload, category="event", content_type="application/json")
 
 
 def picture(number: int) -> NewMessage:
-    """The even ones are held."""
+    """Returns a message with a picture; one with an even number waits for its file."""
     return NewMessage(
         key=f"p{number}",
         id=f"p{number}",
@@ -74,21 +74,21 @@ def picture(number: int) -> NewMessage:
     )
 
 
-class Life:
-    """Everything at once on one store."""
+class StoreWork:
+    """All kinds of work on one store."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.blobs = Blobs(folder)
         self.journal = Journal(database, "home", on_referenced=self.blobs.mark_referenced)
-        self.upkeep = MediaRetention(database, self.blobs)
+        self.retention = MediaRetention(database, self.blobs)
 
     async def receive(self) -> None:
-        """Messages whose bytes are to be fetched, and the fetching: one fails, one is put off, most are ready."""
+        """Records messages and stores their files: one of four fails, one is postponed first, the others are ready."""
         number = 0
         while True:
             batch = [picture(number + index) for index in range(BATCH)]
             await self.journal.received.record(batch, NO_CHANGES, Cursor(str(number)), "login")
-            say("recorded", numbers=[number + index for index in range(BATCH)])
+            report("recorded", numbers=[number + index for index in range(BATCH)])
             number += BATCH
             while row := await self.journal.media.next_download():
                 await self._fetch(int(row.id[1:]), row.attempts)
@@ -96,57 +96,59 @@ class Life:
     async def _fetch(self, number: int, tries: int) -> None:
         media_id = f"m{number}"
         if number % 4 == 1 and not tries:
-            await self.journal.media.postpone(media_id, number, empty=1, why="nothing came")
-            say("postponed", number=number)
+            await self.journal.media.postpone(media_id, number, empty=1, why="no answer")
+            report("postponed", number=number)
             return
         if number % 4 == 3:
-            await self.journal.media.mark_unavailable(media_id, MediaState.FAILED, "no", [told(media=number)])
-            say("failed", number=number)
+            await self.journal.media.mark_unavailable(
+                media_id, MediaState.FAILED, "no", [publication(media=number)]
+            )
+            report("failed", number=number)
         else:
             blob = await self.blobs.store(data(number), SIZE)
-            await self.journal.media.mark_ready(media_id, blob, [told(media=number)])
-            say("ready", number=number)
+            await self.journal.media.mark_ready(media_id, blob, [publication(media=number)])
+            report("ready", number=number)
         if number % 2 == 0:
             await self.journal.media.release_message(f"p{number}", {"state": "over"})
-            say("released", number=number)
+            report("released", number=number)
 
     async def send(self) -> None:
-        """Commands with files; of two one gets its file later."""
+        """Accepts commands with files; every second one gets its file later."""
         number = 0
         while True:
             number += 1
             blob = await self.blobs.store(data(-number), SIZE)
-            early = number % 2 == 0
-            (accepted,) = await self.journal.commands.accept([_command(number, blob if early else None)])
+            has_file = number % 2 == 0
+            (accepted,) = await self.journal.commands.accept([_command(number, blob if has_file else None)])
             assert accepted.row is not None
-            if not early:
+            if not has_file:
                 await self.journal.commands.attach_file(accepted.row.id, blob)
-            say("accepted", number=number)
+            report("accepted", number=number)
             if number > 3:
-                await self._settle(number - 3)
+                await self._finish(number - 3)
 
-    async def _settle(self, number: int) -> None:
+    async def _finish(self, number: int) -> None:
         row = await self.journal.commands.get(f"c{number}")
         assert row is not None
         result = Result(id=f"c{number}", user="wife", status=Status.SENT, code="ok", time=1)
         await self.journal.commands.finish(row.id, result, ())
-        say("settled", number=number)
+        report("finished", number=number)
 
     async def requests(self) -> None:
-        """Requests that change something."""
+        """Starts and finishes requests that change something."""
         number = 0
         while True:
             number += 1
             await self.journal.requests.start(mark(number))
-            say("begun", number=number)
-            await self.journal.requests.finish(mark(number), [told(request=number)])
-            say("ended", number=number)
+            report("begun", number=number)
+            await self.journal.requests.finish(mark(number), [publication(request=number)])
+            report("ended", number=number)
 
     async def prune(self) -> None:
-        """Little room: what was fetched first goes again."""
+        """Deletes the oldest files: the limit is small."""
         while True:
-            await self.upkeep.enforce_limit("home", KEPT)
-            await self.upkeep.delete_unused_files(0.0)
+            await self.retention.enforce_limit("home", MAX_STORED_BYTES)
+            await self.retention.delete_unused_files(0.0)
 
 
 def _command(number: int, blob: Blob | None) -> NewCommand:
@@ -163,35 +165,35 @@ def _command(number: int, blob: Blob | None) -> NewCommand:
     )
 
 
-def _deadly(killer: Killer, holder: Any, name: str, point: str) -> None:
-    real: Callable[..., Any] = getattr(holder, name)
+def _kill_around(kill_at_point: KillAtPoint, owner: Any, name: str, point: str) -> None:
+    real: Callable[..., Any] = getattr(owner, name)
 
     def watched(*arguments: Any) -> Any:
-        killer(f"before:{point}")
+        kill_at_point(f"before:{point}")
         result = real(*arguments)
-        killer(f"after:{point}")
+        kill_at_point(f"after:{point}")
         return result
 
-    setattr(holder, name, watched)
+    setattr(owner, name, watched)
 
 
 async def main(folder: Path, point: str, count: int) -> None:
-    """All of it until death."""
-    signal.alarm(TOO_LONG)
-    killer = Killer(point, count)
-    for holder, name, step in [
+    """Does all of it at the same time, until it is killed."""
+    signal.alarm(MAX_SECONDS)
+    kill_at_point = KillAtPoint(point, count)
+    for owner, name, step in [
         (os, "write", "write"),
         (os, "fsync", "fsync"),
         (Path, "replace", "rename"),
         (blobs_module, "sync_folder", "folder"),
     ]:
-        _deadly(killer, holder, name, step)
-    database = await SqliteDatabase.open(folder / "wx2mqtt.db", killer)
-    life = Life(database, folder)
-    await life.blobs.open()
-    await life.journal.open()
-    say("open")
-    await asyncio.gather(life.receive(), life.send(), life.requests(), life.prune())
+        _kill_around(kill_at_point, owner, name, step)
+    database = await SqliteDatabase.open(folder / "wx2mqtt.db", kill_at_point)
+    work = StoreWork(database, folder)
+    await work.blobs.open()
+    await work.journal.open()
+    report("open")
+    await asyncio.gather(work.receive(), work.send(), work.requests(), work.prune())
 
 
 def run(arguments: list[str]) -> None:

@@ -1,7 +1,7 @@
-"""Backs up, restores or purges until it is killed at one of its steps.
+"""Backs up, restores or purges a store, and kills itself at one of its steps.
 
-A step is a call that changes what a disk holds, or the moment before or after a commit; at the wanted one it
-kills itself. With 0 it lives, and writes down how many steps it took.
+A step is a call that changes the disk, or the moment before or after a commit. With step 0 the process
+finishes its work, and writes the number of its steps to a file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
 class Steps:
-    """Counts them, and ends this process without any goodbye at the wanted one."""
+    """Counts the steps, and kills this process at the wanted one."""
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted
@@ -42,17 +42,17 @@ class Steps:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def around(self, work: Callable[..., Any]) -> Callable[..., Any]:
-        """The same work with a step before it."""
+        """Returns a function that counts a step and then does the same work."""
 
-        def counted(*arguments: Any, **named: Any) -> Any:
+        def call_with_step(*arguments: Any, **named: Any) -> Any:
             self()
             return work(*arguments, **named)
 
-        return counted
+        return call_with_step
 
 
-def watch(steps: Steps) -> None:
-    """Every call that changes what a disk holds is a step."""
+def count_disk_calls(steps: Steps) -> None:
+    """Lets every call that changes the disk count as a step."""
     for name in ("rename", "replace", "unlink", "mkdir", "rmdir"):
         setattr(os, name, steps.around(getattr(os, name)))
     os.fsync = steps.around(os.fsync)
@@ -62,12 +62,12 @@ def watch(steps: Steps) -> None:
 
 
 async def purge(path: Path, steps: Steps) -> None:
-    """Take the account `gone` away."""
+    """Purges the account `gone`."""
     folder = StoreFolder.open(path)
     database = await SqliteDatabase.open(path / DATABASE_NAME, steps)
     blobs = Blobs(path)
     await blobs.open()
-    watch(steps)
+    count_disk_calls(steps)
     stores = Stores(
         folder=folder,
         database=database,
@@ -84,18 +84,18 @@ async def purge(path: Path, steps: Steps) -> None:
     folder.close()
 
 
-def main(work: str, folder: Path, step: int, file: Path, took: Path) -> None:
-    """In a process of its own."""
+def main(work: str, folder: Path, step: int, file: Path, count_file: Path) -> None:
+    """Does the work; runs in a process of its own."""
     steps = Steps(step)
     match work:
         case "purge":
             asyncio.run(purge(folder, steps))
         case "backup":
-            watch(steps)
+            count_disk_calls(steps)
             with atomic_writer(file) as out:
                 create_backup(folder, out, file.parent, media=True)
         case "restore":
-            watch(steps)
+            count_disk_calls(steps)
             with file.open("rb") as source:
                 restore_store(folder, source, force=True)
-    took.write_text(str(steps.count))
+    count_file.write_text(str(steps.count))

@@ -1,4 +1,4 @@
-"""One process with several accounts is killed under traffic: each of them loses nothing and repeats nothing unsaid."""
+"""A process with several accounts is killed under traffic: no account loses a message, or repeats one without saying so."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.seed import SEED
 from tests.support.traffic_record import RecordedCommand, TrafficRecord
 
 KILLS = repetitions(2, 4)
-EACH = 30  # messages and commands of one account between two kills
+COUNT_PER_ROUND = 30  # messages and commands of an account between two kills
 
 
 @pytest.fixture
@@ -27,51 +27,51 @@ async def home(tmp_path: Path) -> AsyncIterator[MultiAccountHome]:
         yield home
 
 
-async def traffic(home: MultiAccountHome, name: str, life: int) -> None:
-    """In and out at the same time, each numbered."""
-    for number in range(life * EACH, (life + 1) * EACH):
+async def make_traffic(home: MultiAccountHome, name: str, round_number: int) -> None:
+    """Writes messages and publishes commands of one account, each with its number."""
+    for number in range(round_number * COUNT_PER_ROUND, (round_number + 1) * COUNT_PER_ROUND):
         await home.controls[name].say("wife", f"{name} {number}")
         await home.publish(
             f"{BASES[name]}/out/wife", {"text": f"to {name} {number}", "id": f"{number}", "ttl": 600}
         )
 
 
-async def to_the_bot(home: MultiAccountHome, life: int) -> None:
-    for number in range(life * EACH, (life + 1) * EACH):
+async def write_to_bot(home: MultiAccountHome, round_number: int) -> None:
+    for number in range(round_number * COUNT_PER_ROUND, (round_number + 1) * COUNT_PER_ROUND):
         await home.bot.write(f"bot {number}")
 
 
 @chaos
-async def test_killed_under_the_traffic_of_all(home: MultiAccountHome):
+async def test_killed_under_the_traffic_of_all_accounts(home: MultiAccountHome):
     dice = random.Random(SEED)
     await home.log_in()
-    for life in range(KILLS):
+    for round_number in range(KILLS):
         async with asyncio.TaskGroup() as tasks:
             for name in WEB:
-                tasks.create_task(traffic(home, name, life))
-            tasks.create_task(to_the_bot(home, life))
+                tasks.create_task(make_traffic(home, name, round_number))
+            tasks.create_task(write_to_bot(home, round_number))
             await asyncio.sleep(dice.uniform(0.1, 0.6))  # the moment of the kill
             await home.in_thread(home.bridge.kill)
             home.bridge.start()
-    count = KILLS * EACH
-    await asyncio.gather(*(everything_came(home, name, count) for name in BASES))
-    await asyncio.gather(*(everything_went(home, name, count) for name in WEB))
+    count = KILLS * COUNT_PER_ROUND
+    await asyncio.gather(*(assert_all_published(home, name, count) for name in BASES))
+    await asyncio.gather(*(assert_all_sent(home, name, count) for name in WEB))
 
 
-async def everything_came(home: MultiAccountHome, name: str, count: int) -> None:
-    """Each message under one seq, in order, below its own base, and none of another account."""
+async def assert_all_published(home: MultiAccountHome, name: str, count: int) -> None:
+    """Asserts that each message of an account was published with one seq, in order, on its own topics."""
     user = "me" if name == "bot" else "wife"
     topic = f"{BASES[name]}/in/{user}"
     await home.in_thread(home.subscriber.wait_body, topic, text=f"{name} {count - 1}")
-    received = [one.body for one in home.subscriber.on(topic)]
+    received = [message.body for message in home.subscriber.on(topic)]
     by_seq = {body["seq"]: body for body in received}
     assert [by_seq[seq]["text"] for seq in sorted(by_seq)] == [f"{name} {number}" for number in range(count)]
     assert {body["account"] for body in received} == {name}
     assert len({(body["seq"], body["id"]) for body in received}) == count
 
 
-async def everything_went(home: MultiAccountHome, name: str, count: int) -> None:
-    """Each command has one result that is true: see `TrafficRecord.wrong_commands`."""
+async def assert_all_sent(home: MultiAccountHome, name: str, count: int) -> None:
+    """Asserts that each command of an account has one true result (`TrafficRecord.wrong_commands`)."""
     base = BASES[name]
     for number in range(count):
         await home.in_thread(home.subscriber.wait_body, f"{base}/result/wife", id=f"{number}")

@@ -1,4 +1,4 @@
-"""A bot's bridge is killed at every commit of a bundle: each text arrives once, and a repeat is what it was."""
+"""A bridge on iLink is killed at every commit of a combined message: each text arrives once, a repeat is the same."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.test_ilink_kill import house, live
+from tests.crash.test_ilink_kill import killable_home, start_online
 from tests.support.ilink_home import ILinkHome
 
 TEXTS = tuple(f"alarm {number}" for number in range(7))
@@ -24,7 +24,7 @@ async def results(home: ILinkHome, *texts: str) -> list[dict[str, Any]]:
 
 
 async def messages(home: ILinkHome) -> list[dict[str, Any]]:
-    """What the bot sent, after the requests with one key were compared."""
+    """Returns what the bot sent; asserts that all requests with the same key have the same text."""
     sent = await home.bot.bot_sent(1)
     by_key = {message["client_id"]: message["text"] for message in sent}
     assert [by_key[message["client_id"]] for message in sent] == [message["text"] for message in sent]
@@ -32,7 +32,7 @@ async def messages(home: ILinkHome) -> list[dict[str, Any]]:
 
 
 def delivered_texts(sent: list[dict[str, Any]]) -> list[str]:
-    """The paragraphs that the person sees, without headings of the bridge."""
+    """Returns the paragraphs that the person sees, without headings of the bridge."""
     shown = "\n\n".join(message["text"] for message in sent if message["delivered"])
     return [text for text in shown.split("\n\n") if not text.endswith("waiting:")]
 
@@ -52,11 +52,11 @@ def delivered_texts(sent: list[dict[str, Any]]) -> list[str]:
         ("after:not_delivered", {"kind": "status", "value": 503}),
     ],
 )
-async def test_killed_at_a_commit_of_a_digest(
+async def test_killed_at_a_commit_of_a_combined_message(
     tmp_path: Path, with_mosquitto: None, point: str, fault: dict[str, Any]
 ):
-    async with house(tmp_path) as (home, process):
-        await live(home, process)
+    async with killable_home(tmp_path) as (home, process):
+        await start_online(home, process)
         await publish(home, *TEXTS)
         for text in TEXTS:
             await home.body("wx/event/held", command_id=text)
@@ -67,22 +67,26 @@ async def test_killed_at_a_commit_of_a_digest(
         await home.bot.write("hello")
         assert await process.reaches_point()
         await home.bot.post("fault/clear")
-        await live(home, process)
-        settled = await results(home, *TEXTS)
-        # Two attempts without an answer, of which the kill was one, are the most.
+        await start_online(home, process)
+        results_of_texts = await results(home, *TEXTS)
+        # After two attempts without an answer, of which the kill was one, there is no third.
         status = "uncertain" if point == "after:begin" else "sent"
-        assert {(result["status"], result["bundled"]) for result in settled} == {(status, len(TEXTS))}
-        assert len({result["message_id"] for result in settled}) == 1
+        assert {(result["status"], result["bundled"]) for result in results_of_texts} == {
+            (status, len(TEXTS))
+        }
+        assert len({result["message_id"] for result in results_of_texts}) == 1
         sent = await messages(home)
         assert delivered_texts(sent) == [*TEXTS]
-        assert not [one for one in home.subscriber.on("wx/result/me") if one.body["id"] not in TEXTS]
+        assert not [
+            message for message in home.subscriber.on("wx/result/me") if message.body["id"] not in TEXTS
+        ]
 
 
 @pytest.mark.parametrize("point", ["before:bundle", "after:bundle", "before:finish", "after:finish"])
 async def test_killed_at_the_last_message_of_a_window(tmp_path: Path, with_mosquitto: None, point: str):
     singles, bundle = TEXTS[:3], TEXTS[3:]
-    async with house(tmp_path, **NO_LIMIT, ilink={"reserve": 6}) as (home, process):
-        await live(home, process)
+    async with killable_home(tmp_path, **NO_LIMIT, ilink={"reserve": 6}) as (home, process):
+        await start_online(home, process)
         await home.bot.write("hello")
         await publish(home, *singles)
         await home.body("wx/window/me", left=7)
@@ -90,18 +94,20 @@ async def test_killed_at_the_last_message_of_a_window(tmp_path: Path, with_mosqu
         await publish(home, *bundle)  # the broker keeps them, so that all wait at once
         process.start(point)
         assert await process.reaches_point()
-        await live(home, process)
-        settled = await results(home, *bundle)
-        assert {(result["status"], result["bundled"]) for result in settled} == {("sent", len(bundle))}
+        await start_online(home, process)
+        results_of_texts = await results(home, *bundle)
+        assert {(result["status"], result["bundled"]) for result in results_of_texts} == {
+            ("sent", len(bundle))
+        }
         assert {result.get("bundled") for result in await results(home, *singles)} == {None}
         assert delivered_texts(await messages(home)) == [*TEXTS]
 
 
-async def test_what_is_accepted_between_a_kill_and_the_repeat_is_not_in_the_bundle(
+async def test_a_command_accepted_between_a_kill_and_the_repeat_is_not_in_the_combined_message(
     tmp_path: Path, with_mosquitto: None
 ):
-    async with house(tmp_path) as (home, process):
-        await live(home, process)
+    async with killable_home(tmp_path) as (home, process):
+        await start_online(home, process)
         await publish(home, *TEXTS)
         for text in TEXTS:
             await home.body("wx/event/held", command_id=text)
@@ -111,9 +117,11 @@ async def test_what_is_accepted_between_a_kill_and_the_repeat_is_not_in_the_bund
         assert await process.reaches_point()
         await publish(home, "later")
         await home.bot.write("more")
-        await live(home, process)
-        settled = await results(home, *TEXTS)
-        assert {(result["bundled"], result["duplicate_possible"]) for result in settled} == {(7, True)}
+        await start_online(home, process)
+        results_of_texts = await results(home, *TEXTS)
+        assert {(result["bundled"], result["duplicate_possible"]) for result in results_of_texts} == {
+            (7, True)
+        }
         (later,) = await results(home, "later")
         assert "bundled" not in later
         assert delivered_texts(await messages(home)) == [*TEXTS, "later"]

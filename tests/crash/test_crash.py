@@ -1,4 +1,4 @@
-"""The bridge is killed, again and again, and nothing is lost, repeated without saying so, or out of order."""
+"""The bridge is killed again and again; nothing is lost, repeated without saying so, or out of order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.traffic_record import repeats
 
 OFTEN = ("record", "accept", "finish", "published")
 SELDOM = ("begin", "open", "recover", "prune", "doubt", "not_delivered", "publish")
-"""Every commit that a life may make after the first one."""
+"""Every commit that a bridge may make after its first run."""
 FIRST = (
     "open",
     "base_topic",
@@ -39,12 +39,12 @@ FIRST = (
     "published",
     "finish",
 )
-"""Every commit of a first life."""
-ROUNDS = 4  # `make test` goes on only with the commits that no life has reached yet
-LIVES = repetitions(12, 40)
+"""Every commit of a first run."""
+ROUNDS = 4  # `make test` repeats only the commits that were not reached yet
+STARTS = repetitions(12, 40)
 KILLS = repetitions(3, 5)
-WINDOW = 20  # so many messages may come again after a kill
-SOON = 1.5  # seconds in which a life reaches its point, or is killed where it stands
+WINDOW = 20  # messages that may come again after a kill
+SOON_SECONDS = 1.5  # a bridge that does not reach its point by then is killed
 
 FAULTS = (
     {"endpoint": "webwxsendmsg", "kind": "drop_answer"},
@@ -55,10 +55,10 @@ FAULTS = (
 
 
 @contextlib.asynccontextmanager
-async def trouble(home: CrashHome) -> AsyncIterator[None]:
-    """WeChat fails now and then, people change, somebody asks for the health: what makes the rarer commits.
+async def disturbances(home: CrashHome) -> AsyncIterator[None]:
+    """Produces failing calls, changes of people and requests, which cause the rarer commits.
 
-    After a call that fails one goes well, however seldom the bridge calls: else it would wait longer each time.
+    After a call that fails one succeeds, however seldom the bridge calls: else it would wait longer each time.
     """
     stop = asyncio.Event()
 
@@ -91,8 +91,8 @@ async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
     return stop.is_set()
 
 
-async def first_life(home: CrashHome) -> None:
-    """A first life logs in and is killed."""
+async def log_in_and_kill(home: CrashHome) -> None:
+    """Lets a first bridge log in, and kills it."""
     await home.start_bridge()
     home.process.kill()
 
@@ -109,14 +109,16 @@ async def test_killed_at_every_commit(
     dice = random.Random(seed)
     reached = set()
     async with make_crash_home(seed) as home:
-        await first_life(home)
-        async with home.traffic.running(), trouble(home):
+        await log_in_and_kill(home)
+        async with home.traffic.running(), disturbances(home):
             for number, job in product(range(ROUNDS), (*OFTEN, *SELDOM)):
                 if job in reached and not THOROUGH:
                     continue
                 home.process.start(f"{when}:{job}", dice.randint(1, 5) if number and job in OFTEN else 1)
                 is_last_chance = number == ROUNDS - 1 and job not in reached
-                if await home.process.reaches_point(MAX_WAIT_SECONDS if is_last_chance else allowed(SOON)):
+                if await home.process.reaches_point(
+                    MAX_WAIT_SECONDS if is_last_chance else allowed(SOON_SECONDS)
+                ):
                     reached.add(job)
                 else:
                     home.process.kill()
@@ -131,22 +133,22 @@ async def test_killed_at_random_moments(make_crash_home: MakeCrashHome, protocol
     dice = random.Random(seed)
     async with make_crash_home(seed) as home:
         home.connect_to(home.broker.url, protocol)
-        await first_life(home)
-        async with home.traffic.running(), trouble(home):
-            for _ in range(LIVES):
+        await log_in_and_kill(home)
+        async with home.traffic.running(), disturbances(home):
+            for _ in range(STARTS):
                 home.process.start()
                 await home.process.run_for(dice.uniform(0.0, 0.5))
-                if dice.random() < 0.2:  # in the middle of its stop
+                if dice.random() < 0.2:  # also in the middle of its stop
                     home.process.terminate()
                     await home.process.run_for(dice.uniform(0.0, 0.1))
                 home.process.kill()
         await home.run_to_end()
 
 
-async def test_killed_as_people_start_it(make_crash_home: MakeCrashHome):
-    """In a process of its own, and not forked from one that has imported everything."""
+async def test_killed_when_it_was_started_as_a_program(make_crash_home: MakeCrashHome):
+    """The process is not a fork of one that has imported everything."""
     async with make_crash_home(SEED) as home:
-        await first_life(home)
+        await log_in_and_kill(home)
         bridge = BridgeProcess(
             home.folder / "bridge", home.configuration, program=[sys.executable, runner.__file__]
         )
@@ -157,20 +159,20 @@ async def test_killed_as_people_start_it(make_crash_home: MakeCrashHome):
 
 
 @pytest.mark.parametrize("point", [f"{when}:{job}" for job in FIRST for when in ("before", "after")])
-async def test_killed_in_the_first_life(make_crash_home: MakeCrashHome, point: str):
+async def test_killed_in_the_first_run(make_crash_home: MakeCrashHome, point: str):
     async with make_crash_home(SEED) as home:
         home.process.start(point)
         async with asyncio.TaskGroup() as tasks:
-            dying = tasks.create_task(home.process.reaches_point())
-            working = tasks.create_task(_everything_works(home))
-            await asyncio.wait({dying, working}, return_when=asyncio.FIRST_COMPLETED)
-            if not dying.done():
+            killing = tasks.create_task(home.process.reaches_point())
+            working = tasks.create_task(_wait_until_online(home))
+            await asyncio.wait({killing, working}, return_when=asyncio.FIRST_COMPLETED)
+            if not killing.done():
                 async with home.traffic.running():
-                    assert await dying
+                    assert await killing
             working.cancel()
         logins = (await home.control.get("state"))["sessions"]
         await home.start_bridge()
-        if (await home.control.get("state"))["sessions"] > logins:  # the login had not been saved
+        if (await home.control.get("state"))["sessions"] > logins:  # the login was not saved before the kill
             home.traffic.record.written.clear()
         async with home.traffic.running():
             await home.process.run_for(0.2)
@@ -178,18 +180,20 @@ async def test_killed_in_the_first_life(make_crash_home: MakeCrashHome, point: s
         await home.run_to_end()
 
 
-async def _everything_works(home: CrashHome) -> None:
-    await home.in_thread(home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online")
+async def _wait_until_online(home: CrashHome) -> None:
+    await home.in_thread(
+        home.subscriber.wait, "wx/bridge/state", lambda message: message.payload == b"online"
+    )
     await home.control.wait("online")
 
 
 @seeded
-async def test_killed_in_the_middle_of_two_thousand_no_more_than_a_window_comes_again(
+async def test_killed_while_two_thousand_messages_are_published_only_a_window_of_them_comes_again(
     make_crash_home: MakeCrashHome, seed: int
 ):
     dice = random.Random(seed)
     async with make_crash_home(seed) as home:
-        await first_life(home)
+        await log_in_and_kill(home)
         for chat in ("wife", "mom"):
             await home.traffic.flood(chat, 1000)
         for kill in range(1, KILLS + 1):
@@ -205,12 +209,12 @@ async def test_killed_in_the_middle_of_two_thousand_no_more_than_a_window_comes_
 
 
 @seeded
-async def test_killed_before_acknowledged_messages_are_marked_no_more_than_a_window_comes_again(
+async def test_killed_before_acknowledged_messages_are_marked_only_a_window_of_them_comes_again(
     make_crash_home: MakeCrashHome, seed: int
 ):
-    """Far more of them are acknowledged than may come again."""
+    """Far more messages are acknowledged than may come again."""
     async with make_crash_home(seed) as home:
-        await first_life(home)
+        await log_in_and_kill(home)
         for chat in ("wife", "mom"):
             await home.traffic.flood(chat, 500)
         for kill in range(1, KILLS + 1):
@@ -222,7 +226,7 @@ async def test_killed_before_acknowledged_messages_are_marked_no_more_than_a_win
 
 
 @seeded
-async def test_an_orderly_stop_leaves_nothing_in_doubt_and_nothing_to_repeat(
+async def test_after_an_orderly_stop_no_command_is_uncertain_and_nothing_is_repeated(
     make_crash_home: MakeCrashHome, seed: int
 ):
     dice = random.Random(seed)
@@ -236,16 +240,18 @@ async def test_an_orderly_stop_leaves_nothing_in_doubt_and_nothing_to_repeat(
                 async with asyncio.timeout(MAX_WAIT_SECONDS):
                     await home.process.stop()
         await home.run_to_end()
-        assert not [one for one in home.subscriber.on("wx/result/#") if one.body["duplicate_possible"]]
+        assert not [
+            message for message in home.subscriber.on("wx/result/#") if message.body["duplicate_possible"]
+        ]
         assert repeats(home.subscriber.received) == 0
 
 
-# places that are no commits
+# kills that are not at a commit
 
 
 async def test_killed_between_publish_and_its_acknowledgement(make_crash_home: MakeCrashHome):
     async with make_crash_home(SEED) as home:
-        await first_life(home)
+        await log_in_and_kill(home)
         for _ in range(3):
             await home.start_bridge()
             home.broker.pause()
@@ -261,9 +267,9 @@ async def test_killed_between_publish_and_its_acknowledgement(make_crash_home: M
 
 @pytest.mark.parametrize("kind", ["hang", "delay"])
 async def test_killed_between_a_send_and_its_answer(make_crash_home: MakeCrashHome, kind: str):
-    """`hang`: WeChat never carries it out; `delay`: it does, and nobody is there to hear of it."""
+    """`hang`: WeChat never delivers it; `delay`: it does after the kill."""
     async with make_crash_home(SEED) as home:
-        await first_life(home)
+        await log_in_and_kill(home)
         for _ in range(3):
             await home.start_bridge()
             assert not await wait_until_delivered(home.traffic.record, home.subscriber, home.control)
@@ -276,14 +282,20 @@ async def test_killed_between_a_send_and_its_answer(make_crash_home: MakeCrashHo
             home.process.kill()
             await home.control.post("fault/clear")
         await home.run_to_end()
-        told = [one.body for one in home.subscriber.on("wx/result/#") if one.body["duplicate_possible"]]
-        assert {one["status"] for one in told} == {"sent"}
-        assert len({one["id"] for one in told}) == 9, "the first of each chat in each life, and no other"
+        doubtful = [
+            message.body
+            for message in home.subscriber.on("wx/result/#")
+            if message.body["duplicate_possible"]
+        ]
+        assert {body["status"] for body in doubtful} == {"sent"}
+        assert len({body["id"] for body in doubtful}) == 9, (
+            "the first of each chat before each kill, and no other"
+        )
 
 
 async def test_killed_while_it_logs_in_again(make_crash_home: MakeCrashHome):
     async with make_crash_home(SEED) as home:
-        await first_life(home)
+        await log_in_and_kill(home)
         for endpoint in ("synccheck", "webwxgetcontact", "webwxbatchgetcontact", "webwxsync"):
             await home.traffic.say("wife", 3)
             calls = (await home.control.get("state"))["calls"].get(endpoint, 0)
@@ -295,7 +307,7 @@ async def test_killed_while_it_logs_in_again(make_crash_home: MakeCrashHome):
         await home.run_to_end()
 
 
-async def test_a_command_of_a_new_session_is_not_taken_for_one_of_an_old_session(
+async def test_a_command_of_a_new_session_is_not_mistaken_for_one_of_an_old_session(
     make_crash_home: MakeCrashHome,
 ):
     """Packet ids begin anew in each session of the broker: the same one with the same text is another command."""
@@ -307,15 +319,15 @@ async def test_a_command_of_a_new_session_is_not_taken_for_one_of_an_old_session
         home.broker.forget()
         since = len(home.broker.log)
         home.process.start("before:session")
-        dying = asyncio.create_task(home.process.reaches_point())
+        killing = asyncio.create_task(home.process.reaches_point())
         subscribing = asyncio.create_task(home.broker.logged("SUBACK to wx2mqtt-home", since=since))
-        await asyncio.wait({dying, subscribing}, return_when=asyncio.FIRST_COMPLETED)
-        died = dying.done()
-        if not died:  # it was let in before it had written the session down
+        await asyncio.wait({killing, subscribing}, return_when=asyncio.FIRST_COMPLETED)
+        was_killed = killing.done()
+        if not was_killed:  # the broker accepted it before it had stored the session
             await home.in_thread(home.subscriber.publish, "wx/out/wife", "on")
-        assert await dying
+        assert await killing
         await home.start_bridge()
-        if died:
+        if was_killed:
             await home.in_thread(home.subscriber.publish, "wx/out/wife", "on")
         await subscribing
         await home.in_thread(home.subscriber.wait_count, "wx/result/wife", 2)

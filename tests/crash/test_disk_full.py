@@ -1,4 +1,4 @@
-"""The disk is full in the middle of everything: nothing is acknowledged that is not on it, and all is said."""
+"""The disk is full for a while: nothing is acknowledged that is not stored, and the state says why."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from wx2mqtt.app.control_socket import ask_bridge
 
 
 @contextlib.contextmanager
-def no_room(home: CrashHome) -> Iterator[None]:
-    """No file of the bridge may grow, nor be written: what a disk without room comes to."""
+def full_disk(home: CrashHome) -> Iterator[None]:
+    """Lets the bridge write to no file, as on a full disk."""
     pid, forever = home.process.pid, resource.RLIM_INFINITY
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, forever))
     try:
@@ -29,7 +29,7 @@ def no_room(home: CrashHome) -> Iterator[None]:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (forever, forever))
 
 
-async def burst(home: CrashHome) -> None:
+async def make_traffic(home: CrashHome) -> None:
     for chat in WRITERS:
         await home.traffic.say(chat, 4)
     for publisher in range(3):
@@ -41,48 +41,50 @@ async def burst(home: CrashHome) -> None:
 async def test_a_disk_that_is_full_for_a_while_delays_and_loses_nothing(make_crash_home: MakeCrashHome):
     async with make_crash_home(1) as home:
         await home.start_bridge()
-        await burst(home)
-        seen = home.subscriber.count
-        with no_room(home):
-            await burst(home)
-            state = await home.body("wx/login/state", state="interrupted", since=seen)
+        await make_traffic(home)
+        since = home.subscriber.count
+        with full_disk(home):
+            await make_traffic(home)
+            state = await home.body("wx/login/state", state="interrupted", since=since)
             assert "cannot be stored" in state["reason"]
-            assert (await said(home))["store"]["trouble"].rstrip(".") in state["reason"]
+            assert (await health(home))["store"]["trouble"].rstrip(".") in state["reason"]
             assert ".;" not in state["reason"]
-        await home.body("wx/login/state", state="online", since=seen)
-        assert not (await said(home))["problems"]
+        await home.body("wx/login/state", state="online", since=since)
+        assert not (await health(home))["problems"]
         await home.stop_and_check()
 
 
 @pytest.mark.in_folder
 async def test_killed_while_the_disk_is_full(make_crash_home: MakeCrashHome):
-    """What was not on the disk was not acknowledged: the broker and WeChat hand it over again."""
+    """What was not stored was not acknowledged: the broker and WeChat deliver it again."""
     async with make_crash_home(2) as home:
         await home.start_bridge()
-        await burst(home)
-        seen = home.subscriber.count
-        with no_room(home):
-            await burst(home)
-            await home.body("wx/login/state", state="interrupted", since=seen)
+        await make_traffic(home)
+        since = home.subscriber.count
+        with full_disk(home):
+            await make_traffic(home)
+            await home.body("wx/login/state", state="interrupted", since=since)
             home.process.kill()
         await home.run_to_end()
 
 
 @pytest.mark.in_folder
-async def test_a_disk_that_takes_no_commands_is_told_though_nothing_comes_in(make_crash_home: MakeCrashHome):
+async def test_a_disk_that_cannot_store_a_command_is_reported_though_no_message_comes(
+    make_crash_home: MakeCrashHome,
+):
     async with make_crash_home(3) as home:
         await home.start_bridge()
         assert not await wait_until_delivered(home.traffic.record, home.subscriber, home.control)
-        with no_room(home):
+        with full_disk(home):
             await home.traffic.command(0, "wife")
             async with asyncio.timeout(MAX_WAIT_SECONDS):
-                while not (body := await said(home))["problems"]:
+                while not (body := await health(home))["problems"]:
                     pass
             assert body["problems"] == ["store_trouble"]
             assert "cannot be used" in body["store"]["trouble"]
         await home.stop_and_check()
 
 
-async def said(home: CrashHome) -> Any:
-    """The health as the control socket tells it."""
+async def health(home: CrashHome) -> Any:
+    """Returns the health from the control socket."""
     return await ask_bridge(home.bridge.store, "health")

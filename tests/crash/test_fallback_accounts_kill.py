@@ -1,6 +1,6 @@
-"""A bridge is killed at every commit while one account sends for another: the alarm comes once, or is in doubt.
+"""A bridge is killed at every commit while one account sends for another: the alarm comes once, or is uncertain.
 
-A question that goes along is answered once, and the answer is that of the account that asks.
+A question in it is answered once, and the answer belongs to the account that asked.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ ASKED = "open the window?\n1 Yes\n2 No"
 
 
 @contextlib.asynccontextmanager
-async def home(folder: Path) -> AsyncIterator[tuple[MultiAccountHome, KillableBridge]]:
-    """The bot's window is shut, and `home` is its fallback; the bridge dies where the test says."""
+async def killable_home(folder: Path) -> AsyncIterator[tuple[MultiAccountHome, KillableBridge]]:
+    """Opens a home in which the bot's window is shut and `home` is its fallback account."""
     async with at_multi_account_home(folder, DURABLE) as home:
         settings = home.settings_of("home", "bot")
         settings["accounts"]["bot"]["fallback"] = {"after": "100ms", "accounts": ["home/wife"]}
@@ -34,7 +34,7 @@ async def home(folder: Path) -> AsyncIterator[tuple[MultiAccountHome, KillableBr
             yield home, process
 
 
-async def live(home: MultiAccountHome, process: KillableBridge, point: str = "", at: int = 1) -> None:
+async def start_online(home: MultiAccountHome, process: KillableBridge, point: str = "", at: int = 1) -> None:
     since = home.subscriber.count
     process.start(point, at)
     await home.wait_until_online(since, "home", "bot")
@@ -43,11 +43,11 @@ async def live(home: MultiAccountHome, process: KillableBridge, point: str = "",
 async def texts_after(
     home: MultiAccountHome, process: KillableBridge, point: str, at: int
 ) -> tuple[list[str], dict[str, Any]]:
-    """What the wife got of an alarm when the bridge was killed there, and the alarm's result."""
-    await live(home, process, point, at)
+    """Returns the texts of an alarm that the wife got when the bridge was killed there, and the alarm's result."""
+    await start_online(home, process, point, at)
     await home.publish("wx/bot/out/me", SMOKE)
     assert await process.reaches_point()
-    await live(home, process)
+    await start_online(home, process)
     result = await home.body("wx/bot/result/me", id="a")
     await home.assert_works("home", "after")
     sent = [line["text"] for line in await home.control.get("sent")]
@@ -68,28 +68,28 @@ async def texts_after(
         ("after:finish", 2),
     ],
 )
-async def test_where_it_is_known_what_the_other_account_did_the_alarm_comes_once(
+async def test_where_it_is_known_what_the_fallback_account_did_the_alarm_comes_once(
     tmp_path: Path, with_mosquitto: None, point: str, at: int
 ):
-    async with home(tmp_path) as (here, process):
-        texts, result = await texts_after(here, process, point, at)
+    async with killable_home(tmp_path) as (home, process):
+        texts, result = await texts_after(home, process, point, at)
         assert texts == ["smoke"]
         assert (result["status"], result["fallback"]) == ("expired", "sent")
         assert result["fallback_account"] == "home/wife"
 
 
 @pytest.mark.parametrize(("point", "at", "texts"), [("after:accept", 2, []), ("before:finish", 1, ["smoke"])])
-async def test_an_attempt_there_that_may_have_arrived_is_in_doubt_and_not_made_again(
+async def test_an_attempt_of_the_fallback_account_that_may_have_arrived_is_uncertain_and_not_repeated(
     tmp_path: Path, with_mosquitto: None, point: str, at: int, texts: list[str]
 ):
-    async with home(tmp_path) as (here, process):
-        sent, result = await texts_after(here, process, point, at)
+    async with killable_home(tmp_path) as (home, process):
+        sent, result = await texts_after(home, process, point, at)
         assert sent == texts
         assert (result["fallback"], result["fallback_account"]) == ("uncertain", "home/wife")
 
 
 async def answer(home: MultiAccountHome, words: str, message_id: str = "") -> None:
-    """The wife answers where she was asked, unless she has already (`message_id`); one event tells the bot's."""
+    """Lets the wife answer, unless she has already (`message_id`); asserts that there is one event, of the bot."""
     if not message_id:
         (message_id,) = await home.control.say("wife", words)
     body = await home.body("wx/in/wife", id=message_id)
@@ -117,31 +117,33 @@ async def answer(home: MultiAccountHome, words: str, message_id: str = "") -> No
         ("after:finish", 2),
     ],
 )
-async def test_killed_while_the_other_account_asks(tmp_path: Path, with_mosquitto: None, point: str, at: int):
-    async with home(tmp_path) as (here, process):
-        await live(here, process, point, at)
-        await here.publish("wx/bot/out/me", QUESTION)
+async def test_killed_while_the_fallback_account_sends_the_question(
+    tmp_path: Path, with_mosquitto: None, point: str, at: int
+):
+    async with killable_home(tmp_path) as (home, process):
+        await start_online(home, process, point, at)
+        await home.publish("wx/bot/out/me", QUESTION)
         assert await process.reaches_point()
-        await live(here, process)
-        result = await here.body("wx/bot/result/me", id="a")
+        await start_online(home, process)
+        result = await home.body("wx/bot/result/me", id="a")
         assert result["fallback"] in ("sent", "uncertain")
-        texts = [line["text"] for line in await here.control.get("sent")]
+        texts = [line["text"] for line in await home.control.get("sent")]
         assert texts in ([[ASKED]] if result["fallback"] == "sent" else [[ASKED], []])
-        await answer(here, "1")
+        await answer(home, "1")
 
 
 @pytest.mark.parametrize("point", ["before:record", "after:record"])
 @pytest.mark.parametrize("at", [1, 2, 3])  # each of both accounts stores its login, in whatever order
-async def test_killed_when_the_answer_comes_to_the_other_account(
+async def test_killed_when_the_answer_comes_to_the_fallback_account(
     tmp_path: Path, with_mosquitto: None, point: str, at: int
 ):
-    async with home(tmp_path) as (here, process):
-        await live(here, process)
-        await here.publish("wx/bot/out/me", QUESTION)
-        await here.body("wx/bot/result/me", id="a")
+    async with killable_home(tmp_path) as (home, process):
+        await start_online(home, process)
+        await home.publish("wx/bot/out/me", QUESTION)
+        await home.body("wx/bot/result/me", id="a")
         process.kill()
-        (message_id,) = await here.control.say("wife", "yes")
+        (message_id,) = await home.control.say("wife", "yes")
         process.start(point, at)
         assert await process.reaches_point()
-        await live(here, process)
-        await answer(here, "yes", message_id)
+        await start_online(home, process)
+        await answer(home, "yes", message_id)

@@ -1,4 +1,4 @@
-"""A bot's bridge is killed at every commit of what waits, of long texts and of the other way; nothing is lost."""
+"""A bridge on iLink is killed at every commit of waiting commands, long texts and fallbacks; nothing is lost."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LONG = ("A sentence of the text. " * 100 + "\n\n") * 2
 
 
 @contextlib.asynccontextmanager
-async def house(folder: Path, **account: Any) -> AsyncIterator[tuple[ILinkHome, KillableBridge]]:
-    """A home whose bridge dies where the test says."""
+async def killable_home(folder: Path, **account: Any) -> AsyncIterator[tuple[ILinkHome, KillableBridge]]:
+    """Opens a home whose bridge is killed at the points that a test names."""
     async with at_ilink_home(folder, DURABLE) as home:
         home.bridge.configure(home.settings(account))
         await home.control.post("ilink/settings", autoscan="me")
@@ -30,15 +30,18 @@ async def house(folder: Path, **account: Any) -> AsyncIterator[tuple[ILinkHome, 
             yield home, process
 
 
-async def live(home: ILinkHome, process: KillableBridge) -> None:
+async def start_online(home: ILinkHome, process: KillableBridge) -> None:
+    """Starts the bridge; returns when it is online and polls."""
     since = home.subscriber.count
     process.start()
     await home.body("wx/login/state", state="online", since=since)
     await home.bot.wait("polling")
 
 
-async def dies_with(home: ILinkHome, process: KillableBridge, point: str, command: dict[str, Any]) -> None:
-    """A life gets the command and ends at this point."""
+async def kill_during_command(
+    home: ILinkHome, process: KillableBridge, point: str, command: dict[str, Any]
+) -> None:
+    """Starts the bridge, publishes a command, and waits until the bridge kills itself at this point."""
     since = home.subscriber.count
     process.start(point)
     await home.body("wx/login/state", state="online", since=since)
@@ -48,17 +51,17 @@ async def dies_with(home: ILinkHome, process: KillableBridge, point: str, comman
 
 
 @pytest.mark.parametrize("point", ["before:hold", "after:hold"])
-async def test_killed_when_something_is_held(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path) as (home, process):
-        await live(home, process)
+async def test_killed_when_a_command_is_held(tmp_path: Path, with_mosquitto: None, point: str):
+    async with killable_home(tmp_path) as (home, process):
+        await start_online(home, process)
         process.kill()
-        await dies_with(home, process, point, {"text": "waits", "id": "a"})
-        await live(home, process)
+        await kill_during_command(home, process, point, {"text": "waits", "id": "a"})
+        await start_online(home, process)
         await home.body("wx/event/held", command_id="a")
         await home.bot.write("hello")
         assert (await home.body("wx/result/me", id="a"))["status"] == "sent"
-        assert [one["text"] for one in await home.bot.bot_sent(1)] == ["waits"]
-        ids = {one.body["id"] for one in home.subscriber.on("wx/event/held")}
+        assert [message["text"] for message in await home.bot.bot_sent(1)] == ["waits"]
+        ids = {message.body["id"] for message in home.subscriber.on("wx/event/held")}
         assert len(ids) == 1
 
 
@@ -66,17 +69,17 @@ async def test_killed_when_something_is_held(tmp_path: Path, with_mosquitto: Non
     "point", ["before:part_sent", "after:part_sent", "before:finish", "after:accept", "after:begin"]
 )
 async def test_killed_between_the_parts_of_a_text(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path) as (home, process):
-        await live(home, process)
+    async with killable_home(tmp_path) as (home, process):
+        await start_online(home, process)
         await home.bot.write("hello")
         await home.body("wx/window/me", open=True)
         process.kill()
-        await dies_with(home, process, point, {"text": LONG, "id": "a"})
-        await live(home, process)
+        await kill_during_command(home, process, point, {"text": LONG, "id": "a"})
+        await start_online(home, process)
         result = await home.body("wx/result/me", id="a")
         assert (result["status"], result["parts_sent"]) == ("sent", result["parts"])
-        sent = [one for one in await home.bot.bot_sent(result["parts"]) if one["delivered"]]
-        assert "".join("".join(one["text"].split()) for one in sent) == "".join(LONG.split())
+        sent = [message for message in await home.bot.bot_sent(result["parts"]) if message["delivered"]]
+        assert "".join("".join(message["text"].split()) for message in sent) == "".join(LONG.split())
 
 
 @pytest.mark.parametrize(
@@ -84,33 +87,38 @@ async def test_killed_between_the_parts_of_a_text(tmp_path: Path, with_mosquitto
     ["after:accept", "before:begin", "after:begin", "before:part_sent", "after:part_sent", "before:finish"],
 )
 async def test_killed_between_a_caption_and_its_file(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path) as (home, process):
-        await live(home, process)
+    async with killable_home(tmp_path) as (home, process):
+        await start_online(home, process)
         await home.bot.write("hello")
         await home.body("wx/window/me", open=True)
         process.kill()
-        await dies_with(home, process, point, {"kind": "image", "data": PNG, "text": "who is it", "id": "a"})
-        await live(home, process)
+        await kill_during_command(
+            home, process, point, {"kind": "image", "data": PNG, "text": "who is it", "id": "a"}
+        )
+        await start_online(home, process)
         result = await home.body("wx/result/me", id="a")
         assert (result["status"], result["parts"], result["parts_sent"]) == ("sent", 2, 2)
-        sent = [one for one in await home.bot.bot_sent(2) if one["delivered"]]
-        assert [(one["kind"], one["text"]) for one in sent] == [("text", "who is it"), ("image", "")]
+        sent = [message for message in await home.bot.bot_sent(2) if message["delivered"]]
+        assert [(message["kind"], message["text"]) for message in sent] == [
+            ("text", "who is it"),
+            ("image", ""),
+        ]
 
 
 @pytest.mark.parametrize(
-    ("point", "said", "times"),
+    ("point", "results", "times"),
     [("before:fallback", {"sent"}, {1}), ("after:fallback", {"uncertain"}, {1})],
 )
-async def test_killed_at_the_mark_of_the_other_way(
-    tmp_path: Path, with_mosquitto: None, point: str, said: set[str], times: set[int]
+async def test_killed_at_the_commit_before_the_fallback(
+    tmp_path: Path, with_mosquitto: None, point: str, results: set[str], times: set[int]
 ):
     with AlarmReceiver() as service:
         wanted = {"fallback": {"after": "100ms", "urls": [service.url]}}
-        async with house(tmp_path, **wanted) as (home, process):
-            await live(home, process)
+        async with killable_home(tmp_path, **wanted) as (home, process):
+            await start_online(home, process)
             process.kill()
-            await dies_with(home, process, point, {"text": "smoke", "id": "a", "urgent": True})
-            await live(home, process)
+            await kill_during_command(home, process, point, {"text": "smoke", "id": "a", "urgent": True})
+            await start_online(home, process)
             result = await home.body("wx/result/me", id="a")
-            assert result["fallback"] in said
+            assert result["fallback"] in results
             assert len(service.bodies) in times

@@ -1,6 +1,6 @@
-"""SIGKILL around every commit and in the middle of them.
+"""A process that uses a journal is killed around every commit, and at random.
 
-What was reported is there, and nothing is there by half.
+What it reported is stored, and nothing is stored in part.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ POINTS = ["record", "accept", "begin", "doubt", "finish", "published", "publish"
 
 
 @dataclass
-class Told:
-    """What the killed process had been told is on the disk."""
+class Reported:
+    """What the killed process reported as stored."""
 
     batches: list[int] = field(default_factory=list)
     accepted: set[str] = field(default_factory=set)
     begun: set[str] = field(default_factory=set)
-    doubted: set[str] = field(default_factory=set)
-    settled: set[str] = field(default_factory=set)
+    unanswered: set[str] = field(default_factory=set)
+    finished: set[str] = field(default_factory=set)
     published: set[int] = field(default_factory=set)
 
     def add(self, line: str) -> None:
@@ -48,14 +48,14 @@ class Told:
                 self.batches.append(facts["batch"])
             case "accepted":
                 self.accepted.update(facts["names"])
-            case "begun" | "doubted" | "settled" as what:
+            case "begun" | "unanswered" | "finished" as what:
                 getattr(self, what).add(facts["name"])
             case "published":
                 self.published.update(facts["rows"])
 
 
 @dataclass
-class Left:
+class StoreContents:
     """What is in the store after the kill."""
 
     opened: AccountState
@@ -81,22 +81,22 @@ def _start(address: str, point: str, count: int) -> ForkedProgram:
     return ForkedProgram([address, point, str(count)], main=journal_child.run)
 
 
-def _listen(process: ForkedProgram) -> Told:
-    told = Told()
+def _read_reports(process: ForkedProgram) -> Reported:
+    reported = Reported()
     for line in process.stdout:
-        told.add(line)
+        reported.add(line)
     process.stdout.close()
     assert process.wait(MAX_WAIT_SECONDS) == -signal.SIGKILL
-    return told
+    return reported
 
 
-def _look(address: str) -> Left:
+def _read_store(address: str) -> StoreContents:
     if address.startswith("postgresql:"):
         wait_until_unused(address)
-    return asyncio.run(_left(address))
+    return asyncio.run(_read_contents(address))
 
 
-async def _left(address: str) -> Left:
+async def _read_contents(address: str) -> StoreContents:
     database = await open_database(address)
     assert database.set_aside is None
     journal = Journal(database, "home")
@@ -110,73 +110,73 @@ async def _left(address: str) -> Left:
     statement = "SELECT id, state, sort, seq, key, payload FROM publication ORDER BY id"
     found = await database.read(lambda db: db.execute(statement).fetchall())
     await database.close()
-    return Left(
+    return StoreContents(
         opened=opened,
         seqs=[seq for _, _, sort, seq, _, _ in found if sort == "message"],
         keys={key for *_, key, _ in found if key},
         states={number: state for number, state, *_ in found},
         results=[json.loads(payload)["result"] for _, _, sort, _, _, payload in found if sort == "result"],
-        people=[int(one.id) for one in persons],
+        people=[int(person.id) for person in persons],
         commands=commands,
         doubtful=doubtful,
     )
 
 
-def _check(told: Told, left: Left) -> None:
-    _check_batches(told, left)
-    _check_commands(told, left)
-    for row in told.published:
-        assert left.states[row] == 1
+def _check(reported: Reported, contents: StoreContents) -> None:
+    _check_batches(reported, contents)
+    _check_commands(reported, contents)
+    for row in reported.published:
+        assert contents.states[row] == 1
 
 
-def _check_batches(told: Told, left: Left) -> None:
-    """Messages, event, person and cursor of a batch are all there or none is; one batch may be untold."""
-    assert told.batches == list(range(len(told.batches)))
-    batches = 0 if left.opened.cursor is None else int(left.opened.cursor) + 1
-    assert len(told.batches) <= batches <= len(told.batches) + 1
-    assert left.opened.seq == batches * BATCH
-    assert left.seqs == list(range(1, batches * BATCH + 1))
-    assert left.people == list(range(1, batches + 1))
+def _check_batches(reported: Reported, contents: StoreContents) -> None:
+    """Asserts that each batch is stored whole or not at all; one more may be stored than was reported."""
+    assert reported.batches == list(range(len(reported.batches)))
+    batches = 0 if contents.opened.cursor is None else int(contents.opened.cursor) + 1
+    assert len(reported.batches) <= batches <= len(reported.batches) + 1
+    assert contents.opened.seq == batches * BATCH
+    assert contents.seqs == list(range(1, batches * BATCH + 1))
+    assert contents.people == list(range(1, batches + 1))
     expected = {f"m{batch}-{index}" for batch in range(batches) for index in range(BATCH)}
-    assert left.keys == expected | {f"e{batch}" for batch in range(batches)}
+    assert contents.keys == expected | {f"e{batch}" for batch in range(batches)}
 
 
-def _check_commands(told: Told, left: Left) -> None:
-    """Each command has one result, told with it, or is still to be done; an attempt under way is in doubt."""
-    assert told.accepted <= left.commands.keys()
-    assert len(left.commands) % 2 == 0
-    assert len(left.commands) <= len(told.accepted) + 2
-    settled = {name for name, row in left.commands.items() if row.result is not None}
-    assert told.settled <= settled
-    assert len(settled) <= len(told.settled) + 1
-    results = [name for name in left.results if name != "by itself"]
-    assert sorted(results) == sorted(settled)
-    unsettled = left.commands.keys() - settled
-    assert (told.begun | told.doubted) & unsettled <= left.doubtful
-    assert left.doubtful <= unsettled
+def _check_commands(reported: Reported, contents: StoreContents) -> None:
+    """Asserts that each command has one result and its publication, or none; an open attempt is doubtful."""
+    assert reported.accepted <= contents.commands.keys()
+    assert len(contents.commands) % 2 == 0
+    assert len(contents.commands) <= len(reported.accepted) + 2
+    finished = {name for name, row in contents.commands.items() if row.result is not None}
+    assert reported.finished <= finished
+    assert len(finished) <= len(reported.finished) + 1
+    results = [name for name in contents.results if name != "by itself"]
+    assert sorted(results) == sorted(finished)
+    unfinished = contents.commands.keys() - finished
+    assert (reported.begun | reported.unanswered) & unfinished <= contents.doubtful
+    assert contents.doubtful <= unfinished
 
 
 @pytest.mark.parametrize("count", [1, 5])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_around_a_commit(address: str, point: str, when: str, count: int) -> None:
-    told = _listen(_start(address, f"{when}:{point}", count))
-    _check(told, _look(address))
+    reported = _read_reports(_start(address, f"{when}:{point}", count))
+    _check(reported, _read_store(address))
 
 
 @pytest.mark.parametrize(("when", "batches"), [("before", 2), ("after", 3)])
-def test_what_was_killed_before_its_commit_is_not_there_and_after_it_is(
+def test_a_kill_before_the_commit_stores_nothing_and_after_it_the_whole_batch(
     address: str, when: str, batches: int
 ) -> None:
-    told = _listen(_start(address, f"{when}:record", 3))
-    assert told.batches == [0, 1]
-    assert _look(address).opened.seq == batches * BATCH
+    reported = _read_reports(_start(address, f"{when}:record", 3))
+    assert reported.batches == [0, 1]
+    assert _read_store(address).opened.seq == batches * BATCH
 
 
 @chaos
 @on_sqlite
 def test_killed_at_random_moments_again_and_again(address: str) -> None:
-    """From outside, so that it falls into the middle of a commit, a checkpoint or a read as it pleases."""
+    """The kill comes from outside, so that it may be in a commit, a checkpoint or a read."""
     dice = random.Random(20261125)
     for attempt in range(repetitions(5, 15)):
         _kill_at_random(f"{address}.{attempt}", dice)
@@ -189,17 +189,17 @@ def test_killed_at_a_random_moment(address: str) -> None:
 
 def _kill_at_random(address: str, dice: random.Random) -> None:
     process = _start(address, "-", 0)
-    told = Told()
+    reported = Reported()
     for _ in range(dice.randrange(1, 400)):
-        told.add(process.stdout.readline())
+        reported.add(process.stdout.readline())
     process.send_signal(signal.SIGKILL)
-    rest = _listen(process)
-    told.batches += rest.batches
-    for name in ("accepted", "begun", "doubted", "settled", "published"):
-        getattr(told, name).update(getattr(rest, name))
-    _check(told, _look(address))
+    rest = _read_reports(process)
+    reported.batches += rest.batches
+    for name in ("accepted", "begun", "unanswered", "finished", "published"):
+        getattr(reported, name).update(getattr(rest, name))
+    _check(reported, _read_store(address))
 
 
-def test_a_store_that_is_killed_while_it_is_made_is_made_again(address: str) -> None:
-    _listen(_start(address, "before:open", 1))
-    assert _look(address).opened.seq == 0
+def test_a_store_whose_creation_was_killed_is_created_again(address: str) -> None:
+    _read_reports(_start(address, "before:open", 1))
+    assert _read_store(address).opened.seq == 0

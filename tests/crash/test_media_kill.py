@@ -1,4 +1,7 @@
-"""SIGKILL around every commit of media and requests, and at every step of a file: no job lost, no file by half."""
+"""A process is killed around every commit of media and requests, and at every step of writing a file.
+
+No job is lost, and no file is incomplete.
+"""
 
 from __future__ import annotations
 
@@ -36,22 +39,22 @@ STEPS = ["write", "fsync", "rename", "folder"]
 
 
 @dataclass
-class Told:
-    """What the killed process had been told is on the disk: numbers, by what became of them."""
+class Reported:
+    """What the killed process reported as stored: numbers by outcome."""
 
-    of: dict[str, set[int]] = field(default_factory=dict)
+    numbers_by_outcome: dict[str, set[int]] = field(default_factory=dict)
 
     def add(self, line: str) -> None:
         facts = json.loads(line)
         numbers = facts.get("numbers", [facts["number"]] if "number" in facts else [])
-        self.of.setdefault(facts["what"], set()).update(numbers)
+        self.numbers_by_outcome.setdefault(facts["what"], set()).update(numbers)
 
     def __call__(self, what: str) -> set[int]:
-        return self.of.get(what, set())
+        return self.numbers_by_outcome.get(what, set())
 
 
 @dataclass
-class Left:
+class StoreContents:
     """What is in the store after the kill."""
 
     rows: dict[int, MediaRow]
@@ -68,16 +71,16 @@ def _start(folder: Path, point: str, count: int) -> ForkedProgram:
     return ForkedProgram([str(folder), point, str(count)], main=media_child.run)
 
 
-def _listen(process: ForkedProgram, told: Told) -> Told:
+def _read_reports(process: ForkedProgram, reported: Reported) -> Reported:
     for line in process.stdout:
-        told.add(line)
+        reported.add(line)
     process.stdout.close()
     assert process.wait(MAX_WAIT_SECONDS) == -signal.SIGKILL
-    return told
+    return reported
 
 
-async def _left(folder: Path, told: Told) -> tuple[Left, set[Path]]:
-    """What is there; and which files are, once what nobody needs was swept away."""
+async def _read_contents(folder: Path, reported: Reported) -> tuple[StoreContents, set[Path]]:
+    """Returns the contents of the store, and the files that are left after the cleanup."""
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     assert database.set_aside is None
     blobs, journal = Blobs(folder), Journal(database, "home")
@@ -88,11 +91,11 @@ async def _left(folder: Path, told: Told) -> tuple[Left, set[Path]]:
         payloads = [json.loads(text) for (text,) in connection.execute("SELECT payload FROM publication")]
     commands = await journal.commands.list_newest(limit=100_000)
     requests = {
-        number: (await journal.requests.start(mark(number, dup=True))).state for number in told("begun")
+        number: (await journal.requests.start(mark(number, dup=True))).state for number in reported("begun")
     }
     files = {file: file.read_bytes() for file in _files(folder)}
-    left = Left(
-        rows={int(one[1:]): row for one in ids if (row := await journal.media.get(one))},
+    contents = StoreContents(
+        rows={int(media_id[1:]): row for media_id in ids if (row := await journal.media.get(media_id))},
         commands={int(row.command_id[1:]): row for row in commands},
         requests=requests,
         held={int(key[1:]) for key, _, _ in await journal.media.waiting_messages()},
@@ -103,71 +106,73 @@ async def _left(folder: Path, told: Told) -> tuple[Left, set[Path]]:
     )
     await MediaRetention(database, blobs).delete_unused_files(0.0)
     await database.close()
-    return left, _files(folder)
+    return contents, _files(folder)
 
 
 def _files(folder: Path) -> set[Path]:
     return {file for file in (folder / "media").rglob("*") if file.is_file()}
 
 
-def _check(folder: Path, told: Told) -> None:
-    left, swept = asyncio.run(_left(folder, told))
-    _check_files(left, swept)
-    _check_jobs(told, left)
-    _check_commands(told, left)
-    for number in told("begun"):
-        answered = left.requests[number] is RequestState.ANSWERED
-        assert left.requests[number] is not RequestState.FRESH
-        assert left.answers[number] == answered
-        assert answered or number not in told("ended")
+def _check(folder: Path, reported: Reported) -> None:
+    contents, files_after_cleanup = asyncio.run(_read_contents(folder, reported))
+    _check_files(contents, files_after_cleanup)
+    _check_jobs(reported, contents)
+    _check_commands(reported, contents)
+    for number in reported("begun"):
+        answered = contents.requests[number] is RequestState.ANSWERED
+        assert contents.requests[number] is not RequestState.FRESH
+        assert contents.answers[number] == answered
+        assert answered or number not in reported("ended")
 
 
-def _check_files(left: Left, swept: set[Path]) -> None:
-    """Each file is what its name says, each row has its file, and no other file outlives the sweep."""
-    for file, content in left.files.items():
+def _check_files(contents: StoreContents, files_after_cleanup: set[Path]) -> None:
+    """Asserts that each file has the hash of its name, that each row has its file, and that no other file is left."""
+    for file, content in contents.files.items():
         assert file.name.partition(".")[0] == hashlib.sha256(content).hexdigest()
-    waiting = [row for row in left.commands.values() if row.state is CommandState.WAITING]
-    blobs = [*(row.blob for row in left.rows.values()), *(row.blob for row in waiting)]
+    waiting = [row for row in contents.commands.values() if row.state is CommandState.WAITING]
+    blobs = [*(row.blob for row in contents.rows.values()), *(row.blob for row in waiting)]
     needed = {blob for blob in blobs if blob}
     for blob in needed:
-        assert left.blobs.exists(blob)
-    assert swept == {left.blobs.path_of(blob) for blob in needed}
+        assert contents.blobs.exists(blob)
+    assert files_after_cleanup == {contents.blobs.path_of(blob) for blob in needed}
 
 
-def _check_jobs(told: Told, left: Left) -> None:
-    """A job is there with its message, and what became of it with its event, once."""
-    assert told("recorded") <= left.rows.keys()
-    assert len(left.rows) <= len(told("recorded")) + 4
-    for number, row in left.rows.items():
-        assert left.events[number] == (row.state is not MediaState.PENDING)
+def _check_jobs(reported: Reported, contents: StoreContents) -> None:
+    """Asserts that each message has its job, and each finished job one event."""
+    assert reported("recorded") <= contents.rows.keys()
+    assert len(contents.rows) <= len(reported("recorded")) + 4
+    for number, row in contents.rows.items():
+        assert contents.events[number] == (row.state is not MediaState.PENDING)
         assert row.blob is None or row.blob.sha256 == hashlib.sha256(data(number)).hexdigest()
         assert (row.due is None) == (row.state is not MediaState.PENDING)
-        assert number % 2 == 0 or number not in left.held
-    assert all(left.rows[number].state in {MediaState.READY, MediaState.GONE} for number in told("ready"))
-    assert all(left.rows[number].state is MediaState.FAILED for number in told("failed"))
-    assert all(left.rows[number].attempts == 1 for number in told("postponed"))
-    assert not told("released") & left.held
-    over = {number for number, row in left.rows.items() if row.state is not MediaState.PENDING}
-    even = {number for number in left.rows if number % 2 == 0}
-    assert even - over <= left.held
+        assert number % 2 == 0 or number not in contents.held
+    assert all(
+        contents.rows[number].state in {MediaState.READY, MediaState.GONE} for number in reported("ready")
+    )
+    assert all(contents.rows[number].state is MediaState.FAILED for number in reported("failed"))
+    assert all(contents.rows[number].attempts == 1 for number in reported("postponed"))
+    assert not reported("released") & contents.held
+    finished = {number for number, row in contents.rows.items() if row.state is not MediaState.PENDING}
+    even = {number for number in contents.rows if number % 2 == 0}
+    assert even - finished <= contents.held
 
 
-def _check_commands(told: Told, left: Left) -> None:
-    assert told("accepted") <= left.commands.keys()
-    for number in told("accepted"):
-        blob = left.commands[number].blob
+def _check_commands(reported: Reported, contents: StoreContents) -> None:
+    assert reported("accepted") <= contents.commands.keys()
+    for number in reported("accepted"):
+        blob = contents.commands[number].blob
         assert blob is not None
         assert blob.sha256 == hashlib.sha256(data(-number)).hexdigest()
-    for number in told("settled"):
-        assert left.commands[number].state is CommandState.FINISHED
+    for number in reported("finished"):
+        assert contents.commands[number].state is CommandState.FINISHED
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("point", [*COMMITS, *STEPS])
 def test_killed_around_a_commit_and_at_each_step_of_a_file(tmp_path: Path, point: str, when: str) -> None:
-    told = _listen(_start(tmp_path, f"{when}:{point}", 7), Told())
-    assert told.of, "it lived long enough to be told something"
-    _check(tmp_path, told)
+    reported = _read_reports(_start(tmp_path, f"{when}:{point}", 7), Reported())
+    assert reported.numbers_by_outcome, "it ran long enough to report something"
+    _check(tmp_path, reported)
 
 
 @chaos
@@ -176,8 +181,8 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     for attempt in range(repetitions(3, 8)):
         folder = tmp_path / str(attempt)
         folder.mkdir()
-        process, told = _start(folder, "-", 0), Told()
+        process, reported = _start(folder, "-", 0), Reported()
         for _ in range(dice.randrange(1, 300)):
-            told.add(process.stdout.readline())
+            reported.add(process.stdout.readline())
         process.send_signal(signal.SIGKILL)
-        _check(folder, _listen(process, told))
+        _check(folder, _read_reports(process, reported))

@@ -1,4 +1,4 @@
-"""A bot's bridge is killed while its login is renewed: it goes on with the login that WeChat accepts."""
+"""A bridge on iLink is killed while its login is renewed: it goes on with the login that WeChat accepts."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.crash.killable_bridge import KillableBridge
-from tests.crash.test_ilink_kill import house, live
+from tests.crash.test_ilink_kill import killable_home, start_online
 from tests.scenarios.login_helpers import STATE
 from tests.scenarios.test_ilink_renewal import confirm, saved_bots, wait_for_renewal
 from tests.support.ilink_home import ILinkHome
 
 
-async def offer(home: ILinkHome, process: KillableBridge, point: str = "") -> None:
-    """A life offers a code for the next login; it ends at this point, after the commit of one message."""
+async def offer_code(home: ILinkHome, process: KillableBridge, point: str = "") -> None:
+    """Starts a bridge that offers a code for the next login; it kills itself at this point, after it stored a message."""
     await home.control.post("ilink/settings", autoscan="me")
     since = home.subscriber.count
     process.start(point, at=2)
@@ -33,13 +33,13 @@ async def offer(home: ILinkHome, process: KillableBridge, point: str = "") -> No
 async def test_killed_at_the_commit_that_moves_to_the_next_login(
     tmp_path: Path, with_mosquitto: None, point: str
 ):
-    async with house(tmp_path) as (home, process):
-        await live(home, process)
+    async with killable_home(tmp_path) as (home, process):
+        await start_online(home, process)
         await process.stop()
-        await offer(home, process, point)
+        await offer_code(home, process, point)
         await confirm(home)
         assert await process.reaches_point()
-        await live(home, process)
+        await start_online(home, process)
         assert (await home.body("wx/window/me", why="new_binding"))["open"] is False
         since = home.subscriber.count
         await home.bot.write("hello again")
@@ -49,10 +49,10 @@ async def test_killed_at_the_commit_that_moves_to_the_next_login(
 
 @pytest.mark.in_folder
 async def test_killed_while_a_code_is_offered_the_login_goes_on(tmp_path: Path, with_mosquitto: None):
-    async with house(tmp_path) as (home, process):
-        await offer(home, process)
+    async with killable_home(tmp_path) as (home, process):
+        await offer_code(home, process)
         process.kill()
-        await live(home, process)
+        await start_online(home, process)
         since = home.subscriber.count
         await home.bot.write("hello again")
         await home.body("wx/in/me", text="hello again", since=since)

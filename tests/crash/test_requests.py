@@ -1,4 +1,4 @@
-"""A request that changes something at WeChat, cut off by a kill at each of its steps."""
+"""The bridge is killed at each step of a request that changes something at WeChat."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from tests.support.seed import SEED
 POINTS = ("before:request_begin", "after:request_begin", "before:request_end", "after:request_end")
 NEVER, ONCE, TWICE = 0, 1, 2
 
-HARMLESS = {
+REPEATABLE = {
     "before:request_begin": ("ok", ONCE),
     "after:request_begin": ("ok", ONCE),
     "before:request_end": ("ok", TWICE),
     "after:request_end": ("ok", ONCE),
 }
-"""What is told in the end, and how often WeChat was asked, where twice is as once."""
+"""The answer, and how often WeChat was asked, for a request that may be repeated."""
 
-MAKES = {
+NOT_REPEATABLE = {
     "before:request_begin": ("ok", ONCE),
     "after:request_begin": ("no_answer", NEVER),
     "before:request_end": ("no_answer", ONCE),
     "after:request_end": ("ok", ONCE),
 }
-"""The same where it must not be done twice."""
+"""The same for a request that must not be repeated."""
 
 
-async def cut_off(home: CrashHome, point: str, name: str, fields: dict[str, Any]) -> set[str]:
-    """Ask in a life that ends at `point`; what is told of it then and in the next life."""
+async def killed_request(home: CrashHome, point: str, name: str, fields: dict[str, Any]) -> set[str]:
+    """Sends a request to a bridge that is killed at `point`; returns the answers before the kill and after it."""
     await home.start_bridge()
     home.process.kill()
     since = home.subscriber.count
@@ -43,8 +43,8 @@ async def cut_off(home: CrashHome, point: str, name: str, fields: dict[str, Any]
     await home.start_bridge()
     await home.body(f"wx/bridge/response/{name}", since=since, transaction=point)
     await home.process.stop()
-    answers = [one.body for one in home.subscriber.on(f"wx/bridge/response/{name}")]
-    return {str(one.get("code", one["status"])) for one in answers}
+    answers = [message.body for message in home.subscriber.on(f"wx/bridge/response/{name}")]
+    return {str(body.get("code", body["status"])) for body in answers}
 
 
 async def calls(home: CrashHome, endpoint: str) -> int:
@@ -52,25 +52,25 @@ async def calls(home: CrashHome, endpoint: str) -> int:
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_remark_is_set_whenever_the_bridge_dies(make_crash_home: MakeCrashHome, point: str):
+async def test_a_remark_is_set_wherever_the_bridge_is_killed(make_crash_home: MakeCrashHome, point: str):
     async with make_crash_home(SEED) as home:
-        told = await cut_off(home, point, "set_remark", {"user": "lilei", "remark": "李先生"})
-        answer, count = HARMLESS[point]
-        assert (told, await calls(home, "webwxoplog")) == ({answer}, count)
-        people = {one["id"]: one for one in await home.control.get("people")}
+        answers_given = await killed_request(home, point, "set_remark", {"user": "lilei", "remark": "李先生"})
+        answer, count = REPEATABLE[point]
+        assert (answers_given, await calls(home, "webwxoplog")) == ({answer}, count)
+        people = {person["id"]: person for person in await home.control.get("people")}
         assert people["lilei"]["remark"] == "李先生"
         assert await home.control.get("violations") == []
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_group_is_made_once_at_most_and_what_is_told_is_true(
+async def test_a_group_is_created_once_at_most_and_the_answer_is_true(
     make_crash_home: MakeCrashHome, point: str
 ):
     async with make_crash_home(SEED) as home:
         fields = {"action": "create", "members": ["wife", "mom"], "name": "周末"}
-        told = await cut_off(home, point, "group", fields)
-        answer, count = MAKES[point]
-        assert (told, await calls(home, "webwxcreatechatroom")) == ({answer}, count)
-        people = [one["nickname"] for one in await home.control.get("people")]
+        answers_given = await killed_request(home, point, "group", fields)
+        answer, count = NOT_REPEATABLE[point]
+        assert (answers_given, await calls(home, "webwxcreatechatroom")) == ({answer}, count)
+        people = [person["nickname"] for person in await home.control.get("people")]
         assert people.count("周末") == count
         assert await home.control.get("violations") == []

@@ -1,4 +1,4 @@
-"""SIGKILL at every step of backup, restore and purge: a whole file or none, the old store or the new one."""
+"""Backup, restore and purge are killed at every step: there is a whole file or none, the old store or the new one."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ State = dict[str, object]
 
 
 def killed(work: str, folder: Path, step: int, file: Path) -> bool:
-    """Do it in a process that is killed at this step; whether it got there."""
-    process = CONTEXT.Process(target=main, args=(work, folder, step, file, file.with_name("took")))
+    """Does the work in a process that is killed at this step; returns whether it reached the step."""
+    process = CONTEXT.Process(target=main, args=(work, folder, step, file, file.with_name("step_count")))
     process.start()
     process.join(MAX_WAIT_SECONDS)
     code = process.exitcode
@@ -42,12 +42,12 @@ def killed(work: str, folder: Path, step: int, file: Path) -> bool:
 
 
 def steps_of(work: str, folder: Path, file: Path) -> int:
-    """Do it, and tell how many steps it takes."""
+    """Does the work; returns the number of its steps."""
     assert not killed(work, folder, 0, file)
-    return int(file.with_name("took").read_text())
+    return int(file.with_name("step_count").read_text())
 
 
-def some(count: int) -> list[int]:
+def sampled_steps(count: int) -> list[int]:
     """Returns every step of a few; of many the first, the last, and others in between."""
     first, between, last = repetitions(4, 12), repetitions(6, 14), repetitions(4, 8)
     return sorted(
@@ -59,7 +59,7 @@ def some(count: int) -> list[int]:
     )
 
 
-async def _live(path: Path, text: str) -> None:
+async def _fill(path: Path, text: str) -> None:
     open_store = await OpenStore.open(path)
     await open_store.fill()
     await open_store.database.write("mark", lambda db: db.execute("UPDATE account SET login_id = ?", (text,)))
@@ -67,9 +67,9 @@ async def _live(path: Path, text: str) -> None:
     await open_store.close()
 
 
-def living(path: Path, text: str) -> Path:
-    """A closed store whose every part says `text`."""
-    asyncio.run(_live(path, text))
+def filled_store(path: Path, text: str) -> Path:
+    """Returns the folder of a closed store with `text` in each of its parts."""
+    asyncio.run(_fill(path, text))
     data = text.encode()
     name = hashlib.sha256(data).hexdigest()
     (path / "media" / name[:2]).mkdir(exist_ok=True)
@@ -78,7 +78,7 @@ def living(path: Path, text: str) -> Path:
 
 
 def state(path: Path) -> State:
-    """What a bridge that starts would find: opened as it does that."""
+    """Returns what a bridge finds when it opens the store."""
     StoreFolder.open(path).close()
     with closing(sqlite3.connect(path / DATABASE_NAME)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -100,7 +100,7 @@ def copied(source: Path, target: Path) -> Path:
 
 
 def test_a_restore_that_is_killed_leaves_the_old_store_or_the_new_one(tmp_path: Path) -> None:
-    old, other = living(tmp_path / "old", "old"), living(tmp_path / "other", "new")
+    old, other = filled_store(tmp_path / "old", "old"), filled_store(tmp_path / "other", "new")
     file = tmp_path / "backup"
     with file.open("wb") as out:
         create_backup(other, out, tmp_path, media=True)
@@ -121,27 +121,33 @@ def test_a_restore_that_is_killed_leaves_the_old_store_or_the_new_one(tmp_path: 
         shutil.rmtree(folder)
     assert found[0] == before
     assert found[-1] == after
-    assert found == sorted(found, key=lambda one: one == after), "once it is the new one it stays so"
+    assert found == sorted(found, key=lambda one: one == after), (
+        "after the first step with the new store there is no old one"
+    )
 
 
 def test_a_backup_that_is_killed_leaves_a_whole_file_or_none_and_the_store_as_it_is(tmp_path: Path) -> None:
-    store = living(tmp_path / "store", "text")
+    store = filled_store(tmp_path / "store", "text")
     before = state(store)
     (there := tmp_path / "there").mkdir()
     count = steps_of("backup", store, there / "backup")
-    for step in some(count):
+    for step in sampled_steps(count):
         target = tmp_path / f"at-{step}"
         target.mkdir()
         assert killed("backup", store, step, target / "backup")
         if (target / "backup").exists():
             (target / "to").mkdir()
             read_archive(io.BytesIO((target / "backup").read_bytes()), target / "to", lambda _: None)
-        left = [path for path in target.rglob("*") if path.is_file() and path.name not in {"backup", "took"}]
-        assert all(path.stat().st_mode & 0o077 == 0 for path in left), "the secrets in it are nobody else's"
+        left = [
+            path for path in target.rglob("*") if path.is_file() and path.name not in {"backup", "step_count"}
+        ]
+        assert all(path.stat().st_mode & 0o077 == 0 for path in left), (
+            "only the owner may read the secrets in it"
+        )
         assert state(store) == before
 
 
-async def _two(path: Path) -> None:
+async def _fill_two_accounts(path: Path) -> None:
     folder = StoreFolder.open(path)
     database = await SqliteDatabase.open(path / DATABASE_NAME)
     open_store = OpenStore(path, folder, database)
@@ -156,7 +162,7 @@ async def _two(path: Path) -> None:
 
 
 def rows(path: Path, account: str) -> int:
-    """How many an account has in all tables."""
+    """Returns the number of rows of an account in all tables."""
     columns = {"account": "name"}
     tables = ("account", "publication", "command", "person", "level", "media", "question", "deed")
     counts = (
@@ -168,13 +174,13 @@ def rows(path: Path, account: str) -> int:
     return int(found[0])
 
 
-def test_a_purge_that_is_killed_can_be_done_again_and_takes_nothing_of_others(tmp_path: Path) -> None:
-    asyncio.run(_two(tmp_path / "store"))
+def test_a_purge_that_is_killed_can_be_repeated_and_deletes_nothing_of_other_accounts(tmp_path: Path) -> None:
+    asyncio.run(_fill_two_accounts(tmp_path / "store"))
     whole = copied(tmp_path / "store", tmp_path / "whole")
     count = steps_of("purge", whole, tmp_path / "-")
     others = rows(whole, "home")
     assert others == rows(tmp_path / "store", "home") > 600
-    for step in some(count):
+    for step in sampled_steps(count):
         folder = copied(tmp_path / "store", tmp_path / f"at-{step}")
         assert killed("purge", folder, step, tmp_path / "-")
         assert rows(folder, "home") == others
@@ -188,11 +194,11 @@ def test_a_purge_that_is_killed_can_be_done_again_and_takes_nothing_of_others(tm
 
 
 @pytest.mark.parametrize("work", ["backup", "restore", "purge"])
-def test_the_steps_are_really_counted(work: str, tmp_path: Path) -> None:
+def test_each_kind_of_work_has_several_steps(work: str, tmp_path: Path) -> None:
     if work == "purge":
-        asyncio.run(_two(tmp_path / "store"))
+        asyncio.run(_fill_two_accounts(tmp_path / "store"))
     else:
-        living(tmp_path / "store", "text")
+        filled_store(tmp_path / "store", "text")
     with (tmp_path / "b").open("wb") as out:
         create_backup(tmp_path / "store", out, tmp_path, media=False)
     assert steps_of(work, tmp_path / "store", tmp_path / ("b" if work == "restore" else "new")) > 5

@@ -1,4 +1,4 @@
-"""The checker of the crash tests finds what it is there to find: a checker that finds nothing proves nothing."""
+"""The record of traffic finds each kind of broken promise."""
 
 from __future__ import annotations
 
@@ -27,22 +27,24 @@ def sent(*texts: str) -> list[dict[str, Any]]:
     return [{"n": n, "text": text, "delivered": True} for n, text in enumerate(texts)]
 
 
-def record() -> TrafficRecord:
-    """Two texts in one chat, one in another; two commands of one publisher to one person."""
-    made = TrafficRecord()
-    made.written = {"wife": ["wife/1", "wife/2"], "mom": ["mom/1"]}
-    made.commands = {"a": RecordedCommand("p", "wife", "to a"), "b": RecordedCommand("p", "wife", "to b")}
-    return made
+def example_record() -> TrafficRecord:
+    """Returns a record of two texts in one chat, one in another, and two commands of one publisher to one person."""
+    record = TrafficRecord()
+    record.written = {"wife": ["wife/1", "wife/2"], "mom": ["mom/1"]}
+    record.commands = {"a": RecordedCommand("p", "wife", "to a"), "b": RecordedCommand("p", "wife", "to b")}
+    return record
 
 
 WIFE, MOM = [published(1, "wife/1"), published(3, "wife/2")], [published(2, "mom/1", user="mom")]
 ANSWERED = [result("a"), result("b")]
 
 
-def test_it_finds_nothing_where_nothing_is_wrong():
+def test_a_correct_run_has_no_problems():
     again = [published(1, "wife/1")]
-    assert record().problems([*WIFE, *MOM, *again, *ANSWERED, result("a")], sent("to a", "to b")) == []
-    assert record().missing([*WIFE, *MOM, *ANSWERED]) == 0
+    assert (
+        example_record().problems([*WIFE, *MOM, *again, *ANSWERED, result("a")], sent("to a", "to b")) == []
+    )
+    assert example_record().missing([*WIFE, *MOM, *ANSWERED]) == 0
     assert repeats([*WIFE, *again]) == 1
 
 
@@ -60,9 +62,9 @@ def test_it_finds_nothing_where_nothing_is_wrong():
         ([*WIFE, published(2, "mom/1", user="mom", ident="id-1")], "id: under two numbers"),
     ],
 )
-def test_it_finds_what_is_wrong_with_messages(messages: list[ReceivedMessage], found: str):
-    problems = record().problems([*messages, *ANSWERED], sent("to a", "to b"))
-    assert [one for one in problems if found in one], problems
+def test_each_problem_of_messages_is_found(messages: list[ReceivedMessage], found: str):
+    problems = example_record().problems([*messages, *ANSWERED], sent("to a", "to b"))
+    assert [problem for problem in problems if found in problem], problems
 
 
 @pytest.mark.parametrize(
@@ -78,11 +80,11 @@ def test_it_finds_what_is_wrong_with_messages(messages: list[ReceivedMessage], f
         (ANSWERED, ["to a", "to b", "hm"], "WeChat got a text of no command"),
     ],
 )
-def test_it_finds_what_is_wrong_with_commands(results: list[ReceivedMessage], arrived: list[str], found: str):
-    problems = record().problems([*WIFE, *MOM, *results], sent(*arrived))
-    assert [one for one in problems if found in one], problems
+def test_each_problem_of_commands_is_found(results: list[ReceivedMessage], arrived: list[str], found: str):
+    problems = example_record().problems([*WIFE, *MOM, *results], sent(*arrived))
+    assert [problem for problem in problems if found in problem], problems
 
 
 @pytest.mark.parametrize("honest", [result("b", duplicate=True), result("b", "uncertain")])
 def test_two_attempts_that_are_told_are_no_problem(honest: ReceivedMessage):
-    assert record().problems([*WIFE, *MOM, result("a"), honest], sent("to a", "to b", "to b")) == []
+    assert example_record().problems([*WIFE, *MOM, result("a"), honest], sent("to a", "to b", "to b")) == []

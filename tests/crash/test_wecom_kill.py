@@ -1,4 +1,4 @@
-"""A bridge with a bot of WeCom is killed at every commit, in and out: what was stored stays, the rest lies in a gap."""
+"""A bridge on WeCom is killed at every commit: what was stored stays, and a gap is reported for the rest."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ QUESTION = {"id": "lock", "text": "lock?", "buttons": [{"text": "Yes", "key": "y
 
 
 @contextlib.asynccontextmanager
-async def house(folder: Path, **account: Any) -> AsyncIterator[tuple[WeComHome, KillableBridge]]:
-    """A home whose bridge dies where the test says; each message gets a receipt."""
+async def killable_home(folder: Path, **account: Any) -> AsyncIterator[tuple[WeComHome, KillableBridge]]:
+    """Opens a home whose bridge is killed at the points that a test names; each message gets a receipt."""
     async with at_wecom_home(folder, DURABLE) as home:
         home.bridge.configure(home.settings({"wecom": BOT, **account}))
         await home.bot.post("wecom/settings", needs_first_message=False)
@@ -32,54 +32,54 @@ async def house(folder: Path, **account: Any) -> AsyncIterator[tuple[WeComHome, 
             yield home, process
 
 
-async def live(
-    home: WeComHome, process: KillableBridge, point: str = "", at: int = 1, *, again: bool = True
+async def start_online(
+    home: WeComHome, process: KillableBridge, point: str = "", at: int = 1, *, waits_for_gap: bool = True
 ) -> int:
-    """Begins a life; returns when it is online, and again has told its gap, how much was received before."""
+    """Starts the bridge, waits until it is online and has published its gap; returns the count of messages before."""
     since = home.subscriber.count
     process.start(point, at)
     await home.body("wx/login/state", state="online", since=since)
     await home.bot.wait("online")
-    if again:
+    if waits_for_gap:
         await home.body("wx/event/gap", since=since)
     return since
 
 
-async def begin(home: WeComHome, process: KillableBridge) -> None:
-    """The bot is known, a message has come, and no life is there."""
-    await live(home, process, again=False)
+async def receive_and_kill(home: WeComHome, process: KillableBridge) -> None:
+    """Starts the bridge, lets it receive a message, and kills it."""
+    await start_online(home, process, waits_for_gap=False)
     await home.bot.write("hello")
     await home.body("wx/in/me", text="hello")
     process.kill()
 
 
-async def dies_with(
+async def kill_during_command(
     home: WeComHome, process: KillableBridge, point: str, command: dict[str, Any], at: int = 1
 ) -> None:
-    """A life gets the command and ends at this point."""
-    await live(home, process, point, at)
+    """Starts the bridge, publishes a command, and waits until the bridge kills itself at this point."""
+    await start_online(home, process, point, at)
     await home.publish("wx/out/me", command)
     assert await process.reaches_point()
 
 
 async def arrivals(home: WeComHome) -> list[dict[str, Any]]:
-    """Returns what the bot sent unasked."""
+    """Returns the messages that the bot sent, without its answers to callbacks."""
     return [line for line in await home.control.get("wecom/sent") if line["command"] == "send"]
 
 
 RECORDED_AT = 2
-"""The commit of a message in a second life; the first one of its name is that of the gap."""
+"""The number of the commit of a message after a kill; the first one of this name is that of the gap."""
 
 
-async def test_killed_before_a_message_is_stored_it_lies_in_the_gap_and_got_no_receipt(
+async def test_a_message_that_was_not_stored_before_the_kill_is_in_the_gap_and_got_no_receipt(
     tmp_path: Path, with_mosquitto: None
 ):
-    async with house(tmp_path) as (home, process):
-        await begin(home, process)
-        await live(home, process, "before:record", RECORDED_AT)
+    async with killable_home(tmp_path) as (home, process):
+        await receive_and_kill(home, process)
+        await start_online(home, process, "before:record", RECORDED_AT)
         message_id = await home.bot.write("lost")
         assert await process.reaches_point()
-        since = await live(home, process)
+        since = await start_online(home, process)
         gap = await home.body("wx/event/gap", since=since)
         lines = (await home.control.get("wecom/feed"))["lines"]
         (written,) = [line["time"] for line in lines if line["msg_id"] == message_id]
@@ -87,42 +87,48 @@ async def test_killed_before_a_message_is_stored_it_lies_in_the_gap_and_got_no_r
         assert begun <= written <= ended
         await home.bot.write("after")
         await home.body("wx/in/me", text="after", since=since)
-        assert [one.body["text"] for one in home.subscriber.on("wx/in/me")][-1] == "after"
-        assert "lost" not in {one.body["text"] for one in home.subscriber.on("wx/in/me")}
+        assert [message.body["text"] for message in home.subscriber.on("wx/in/me")][-1] == "after"
+        assert "lost" not in {message.body["text"] for message in home.subscriber.on("wx/in/me")}
         answered = [name for log in await home.control.get("wecom/logs") for name in log["answered"]]
         assert message_id not in answered
 
 
-async def test_killed_after_a_message_is_stored_it_comes_once(tmp_path: Path, with_mosquitto: None):
-    async with house(tmp_path) as (home, process):
-        await begin(home, process)
-        await live(home, process, "after:record", RECORDED_AT)
+async def test_a_message_that_was_stored_before_the_kill_is_published_once(
+    tmp_path: Path, with_mosquitto: None
+):
+    async with killable_home(tmp_path) as (home, process):
+        await receive_and_kill(home, process)
+        await start_online(home, process, "after:record", RECORDED_AT)
         message_id = await home.bot.write("stored")
         assert await process.reaches_point()
-        await live(home, process)
+        await start_online(home, process)
         body = await home.body("wx/in/me", text="stored")
         assert body["id"] == message_id
         await home.bot.write("after")
         await home.body("wx/in/me", text="after")
-        seqs = {one.body["seq"] for one in home.subscriber.on("wx/in/me") if one.body["text"] == "stored"}
+        seqs = {
+            message.body["seq"]
+            for message in home.subscriber.on("wx/in/me")
+            if message.body["text"] == "stored"
+        }
         assert len(seqs) == 1
 
 
 @pytest.mark.parametrize("point", ["before:record", "after:record"])
-async def test_killed_when_a_gap_is_told_it_is_told_by_the_next_life(
+async def test_killed_when_a_gap_is_published_the_next_start_publishes_it(
     tmp_path: Path, with_mosquitto: None, point: str
 ):
-    async with house(tmp_path) as (home, process):
-        await begin(home, process)
-        await home.bot.write("while nobody was there")
+    async with killable_home(tmp_path) as (home, process):
+        await receive_and_kill(home, process)
+        await home.bot.write("while no bridge ran")
         process.start(point)
         assert await process.reaches_point()
-        await home.bot.write("again nobody")
-        await live(home, process)
+        await home.bot.write("again while no bridge ran")
+        await start_online(home, process)
         await home.in_thread(home.subscriber.wait_count, "wx/event/gap", 1 if point == "before:record" else 2)
         lines = (await home.control.get("wecom/feed"))["lines"]
         lost = [line["time"] for line in lines if line["lost"]]
-        gaps = [one.body for one in home.subscriber.on("wx/event/gap")]
+        gaps = [message.body for message in home.subscriber.on("wx/event/gap")]
         times = [
             [datetime.fromisoformat(gap[name]).timestamp() for name in ("since", "until")] for gap in gaps
         ]
@@ -142,10 +148,10 @@ async def test_killed_when_a_gap_is_told_it_is_told_by_the_next_life(
 async def test_killed_while_it_sends(
     tmp_path: Path, with_mosquitto: None, point: str, counts: set[int], is_doubtful: set[bool]
 ):
-    async with house(tmp_path) as (home, process):
-        await begin(home, process)
-        await dies_with(home, process, point, {"text": "once", "id": "a"})
-        await live(home, process)
+    async with killable_home(tmp_path) as (home, process):
+        await receive_and_kill(home, process)
+        await kill_during_command(home, process, point, {"text": "once", "id": "a"})
+        await start_online(home, process)
         result = await home.body("wx/result/me", id="a")
         assert result["status"] == "sent"
         assert result["duplicate_possible"] in is_doubtful
@@ -156,10 +162,10 @@ async def test_killed_while_it_sends(
 
 @pytest.mark.parametrize("point", ["before:part_sent", "after:part_sent", "before:finish"])
 async def test_killed_between_the_parts_of_a_text(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path) as (home, process):
-        await begin(home, process)
-        await dies_with(home, process, point, {"text": LONG, "id": "a"})
-        await live(home, process)
+    async with killable_home(tmp_path) as (home, process):
+        await receive_and_kill(home, process)
+        await kill_during_command(home, process, point, {"text": LONG, "id": "a"})
+        await start_online(home, process)
         result = await home.body("wx/result/me", id="a")
         assert (result["status"], result["parts_sent"]) == ("sent", result["parts"])
         sent = [line["shown"] for line in await arrivals(home)]
@@ -169,10 +175,10 @@ async def test_killed_between_the_parts_of_a_text(tmp_path: Path, with_mosquitto
 
 @pytest.mark.parametrize("point", ["after:accept", "after:begin", "before:finish"])
 async def test_killed_while_it_sends_a_file(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path) as (home, process):
-        await begin(home, process)
-        await dies_with(home, process, point, {"kind": "image", "data": PNG, "id": "a"})
-        await live(home, process)
+    async with killable_home(tmp_path) as (home, process):
+        await receive_and_kill(home, process)
+        await kill_during_command(home, process, point, {"kind": "image", "data": PNG, "id": "a"})
+        await start_online(home, process)
         result = await home.body("wx/result/me", id="a")
         sent = await arrivals(home)
         assert result["status"] == "sent"
@@ -181,19 +187,19 @@ async def test_killed_while_it_sends_a_file(tmp_path: Path, with_mosquitto: None
 
 
 def answers(home: WeComHome) -> list[tuple[str, str]]:
-    """Returns command and key of each answer; what was published again counts once."""
-    events = {one.body["id"]: one.body for one in home.subscriber.on("wx/event/button")}
+    """Returns command and key of each answer; a repeated event counts once."""
+    events = {message.body["id"]: message.body for message in home.subscriber.on("wx/event/button")}
     return [(event["command_id"], event["key"]) for event in events.values()]
 
 
 @pytest.mark.parametrize("point", ["before:begin", "after:begin", "before:finish", "after:finish"])
-async def test_killed_while_it_asks_two_cards_are_one_question(
+async def test_killed_while_a_question_is_sent_two_cards_are_one_question(
     tmp_path: Path, with_mosquitto: None, point: str
 ):
-    async with house(tmp_path) as (home, process):
-        await begin(home, process)
-        await dies_with(home, process, point, QUESTION)
-        await live(home, process)
+    async with killable_home(tmp_path) as (home, process):
+        await receive_and_kill(home, process)
+        await kill_during_command(home, process, point, QUESTION)
+        await start_online(home, process)
         assert (await home.body("wx/result/me", id="lock"))["status"] == "sent"
         cards = [line["card"]["task_id"] for line in await arrivals(home)]
         assert len(cards) == len({*cards}) == (2 if point == "before:finish" else 1)
@@ -207,20 +213,20 @@ async def test_killed_while_it_asks_two_cards_are_one_question(
 
 @pytest.mark.parametrize("point", ["before:record", "after:record"])
 async def test_killed_when_a_button_is_pressed(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path) as (home, process):
-        await begin(home, process)
-        await live(home, process)
+    async with killable_home(tmp_path) as (home, process):
+        await receive_and_kill(home, process)
+        await start_online(home, process)
         assert (await home.send_command("me", QUESTION))["status"] == "sent"
         process.kill()
-        await live(home, process, point, RECORDED_AT)
+        await start_online(home, process, point, RECORDED_AT)
         await home.bot.press("yes")
         assert await process.reaches_point()
-        await live(home, process)
-        if point == "before:record":  # WeCom brings no press again, so the card can still be pressed
+        await start_online(home, process)
+        if point == "before:record":  # WeCom does not repeat a press, so the card can still be pressed
             assert answers(home) == []
             await home.bot.press("yes")
         await home.body("wx/event/button", command_id="lock", key="yes")
-        if point == "after:record":  # the connection that brought the press has ended, so the card still asks
+        if point == "after:record":  # the connection of the press has ended, so the card can still be pressed
             await home.bot.press("No")
         await home.bot.write("after")
         await home.body("wx/in/me", text="after")
@@ -229,17 +235,17 @@ async def test_killed_when_a_button_is_pressed(tmp_path: Path, with_mosquitto: N
 
 @pytest.mark.parametrize("point", ["before:owner", "after:owner"])
 async def test_killed_when_the_operator_names_the_owner(tmp_path: Path, with_mosquitto: None, point: str):
-    async with house(tmp_path, contacts={}) as (home, process):
-        await live(home, process, again=False)
+    async with killable_home(tmp_path, contacts={}) as (home, process):
+        await start_online(home, process, waits_for_gap=False)
         await home.bot.write("hello")
         user = userid_of("me")
         await home.body(f"wx/in/{user}", text="hello")
         process.kill()
-        await live(home, process, point)
+        await start_online(home, process, point)
         await home.publish("wx/bridge/request/owner", {"user": user})
         assert await process.reaches_point()
-        # The broker hands over again what was not acknowledged before the kill.
-        since = await live(home, process)
+        # The broker delivers again what was not acknowledged before the kill.
+        since = await start_online(home, process)
         await home.body("wx/login/state", state="online", needs="nothing", since=since)
         await home.bot.write("me")
         assert (await home.body(f"wx/in/{user}", text="me"))["trusted"] is True
