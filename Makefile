@@ -94,7 +94,7 @@ chaos: .venv/ready  ## the bridge under kills, cut lines and failures, and a jud
 	@$(BIN)/python -m tests.chaos --seeds $(SEEDS) --jobs $(JOBS) $(if $(FIRST),--first $(FIRST)) $(if $(FAULTS),--faults) \
 	    $(if $(REPORT),--report $(REPORT)) $(ARGS)
 
-# SEEDS=3 random seeds, one after the other; FIRST= the first seed, REPORT= a page for the figures, ARGS="--blow kill".
+# SEEDS=3 random seeds, one after the other; FIRST= the first seed, REPORT= a page for the figures, ARGS="--disruption kill".
 test-cluster: SEEDS = 3
 test-cluster: .venv/ready  ## three bridges, PostgreSQL with a standby, three RabbitMQ, under kills; SEEDS=3 REPORT=
 	@$(BIN)/python -m tests.cluster --seeds $(SEEDS) $(if $(FIRST),--seed $(FIRST)) $(if $(REPORT),--report $(REPORT)) $(ARGS)

@@ -1,6 +1,6 @@
-"""`make chaos`: runs seeds side by side, prints what each brought, and fails when a promise was broken.
+"""`make chaos`: runs several seeds at the same time, prints their results, and fails when a promise was broken.
 
-With `--faults` the bridge gets one planted fault after another, and it fails when the judge misses one.
+With `--faults` it plants one fault after another into the bridge, and fails when the judge misses one.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pathlib import Path
 
 from tests.chaos.faults import FAULTS
 from tests.chaos.report import BEGIN, END, HEADS, Machine, figures_of, markdown
-from tests.chaos.run import Outcome, plan_of, run, see_fault
+from tests.chaos.run import Outcome, find_fault, plan_of, run
 from tests.support.broker import PROGRAM
 from tests.support.figures import english_page, write_figures
 
 SHOWN_FINDINGS = 5
 SHOWN_CHARACTERS = 400
 SLOW_SECONDS = 2.0
-"""A longer recovery after a single blow is shown."""
+"""A longer recovery after a single disruption is shown."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--first", type=int, default=None, help="the first seed; default: at random")
     parser.add_argument("--jobs", type=int, default=4, help="runs side by side")
     parser.add_argument(
-        "--blow", action="append", default=[], help="only blows of this kind; may be repeated"
+        "--disruption", action="append", default=[], help="only disruptions of this kind; may be repeated"
     )
     parser.add_argument("--faults", action="store_true", help="look for planted faults")
     parser.add_argument("--fault", action="append", default=[], choices=[*FAULTS], help="only this one")
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.faults or options.fault:
         return _look_for_faults(options.fault or [*FAULTS], first, options.jobs)
     outcomes = []
-    plans = [plan_of(seed, options.blow) for seed in range(first, first + options.seeds)]
+    plans = [plan_of(seed, options.disruption) for seed in range(first, first + options.seeds)]
     with _pool(options.jobs) as pool:
         runs = [pool.submit(run, plan, keep=keep, slow_seconds=options.slow) for plan in plans]
         for number, done in enumerate(_ended(runs), 1):
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _pool(jobs: int) -> ProcessPoolExecutor:
-    """Each worker has a fork server of its own, which imports the bridge once."""
+    """Returns a pool whose workers have a fork server each, which imports the bridge once."""
     return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
 
 
@@ -82,7 +82,7 @@ def _ended(runs: Sequence[Future[Outcome]]) -> Iterator[Outcome]:
 
 def _look_for_faults(names: Sequence[str], first: int, jobs: int) -> int:
     with _pool(jobs) as pool:
-        seen = list(pool.map(partial(see_fault, first), names))
+        seen = list(pool.map(partial(find_fault, first), names))
     for name, outcome in zip(names, seen, strict=True):
         if outcome is None:
             print(f"NOT SEEN  {name}: {FAULTS[name].text}")
@@ -97,18 +97,18 @@ def _look_for_faults(names: Sequence[str], first: int, jobs: int) -> int:
 
 def _show(outcome: Outcome, progress: str) -> None:
     plan = outcome.plan
-    blows = ", ".join(" + ".join(kinds) for kinds in plan.blows)
+    disruptions = ", ".join(" + ".join(kinds) for kinds in plan.disruptions)
     word = "WRONG" if outcome.findings else "well"
     print(
-        f"{progress} seed {plan.seed} {'+'.join(plan.accounts)} {outcome.seconds:.1f} s {word}: {blows}",
+        f"{progress} seed {plan.seed} {'+'.join(plan.accounts)} {outcome.seconds:.1f} s {word}: {disruptions}",
         flush=True,
     )
     for finding in outcome.findings[:SHOWN_FINDINGS]:
         print(f"    {finding.kind}: {finding.text[-SHOWN_CHARACTERS:]}")
-    for blow in outcome.blows:
-        if blow.single and max(blow.recovery.values()) > SLOW_SECONDS:
+    for disruption in outcome.disruptions:
+        if disruption.single and max(disruption.recovery.values()) > SLOW_SECONDS:
             print(
-                f"    slow: {blow.kind}: {', '.join(f'{name} {seconds:.1f} s' for name, seconds in blow.recovery.items())}"
+                f"    slow: {disruption.kind}: {', '.join(f'{name} {seconds:.1f} s' for name, seconds in disruption.recovery.items())}"
             )
     if outcome.folder:
         print(f"    files: {outcome.folder}", flush=True)

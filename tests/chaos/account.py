@@ -1,4 +1,4 @@
-"""One account of a run: what is done with it at the simulator and through the broker, and the record of that."""
+"""Drives one account of a run at the simulator and through the broker, and records what happens."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from typing import Any, Protocol
 import httpx
 
 from tests.chaos.client import Client
-from tests.chaos.evidence import AccountEvidence, GivenChange, GivenCommand, GivenQuestion, Publication
-from tests.chaos.handed_over import Gap, gap_in
-from tests.chaos.launcher import Child
-from tests.chaos.line import Line
+from tests.chaos.evidence import (
+    AccountEvidence,
+    Publication,
+    PublishedChange,
+    PublishedCommand,
+    PublishedQuestion,
+)
+from tests.chaos.launcher import ChildProcess
+from tests.chaos.tcp_proxy import TcpProxy
+from tests.chaos.unstored_messages import Gap, gap_in
 from tests.support.traffic import CONTACTS, WRITERS
 
 DRAIN_SECONDS = 40.0
@@ -25,12 +31,12 @@ FAULT_POLL_SECONDS = 0.05
 class SimulatorControl:
     """The control of one simulator; `faults` and records of all its accounts.
 
-    `endpoint` is the address that the bridge gets; without one it is that of a line.
+    `endpoint` is the address for the bridge; without one it is that of a proxy.
     """
 
-    def __init__(self, port: int, process: Child | None = None, endpoint: str = "") -> None:
+    def __init__(self, port: int, process: ChildProcess | None = None, endpoint: str = "") -> None:
         self.process = process
-        self.line = Line(port)
+        self.proxy = TcpProxy(port)
         self._endpoint = endpoint
         limits = httpx.Limits(max_connections=50)
         url = f"http://127.0.0.1:{port}/sim/"
@@ -38,7 +44,7 @@ class SimulatorControl:
 
     @property
     def endpoint(self) -> str:
-        return self._endpoint or f"http://127.0.0.1:{self.line.port}"
+        return self._endpoint or f"http://127.0.0.1:{self.proxy.port}"
 
     async def post(self, action: str, **fields: Any) -> Any:
         answer = await self._http.post(action, json=fields)
@@ -72,19 +78,19 @@ class SimulatorControl:
     async def close(self) -> None:
         await self._http.aclose()
         if not self._endpoint:
-            await self.line.close()
+            await self.proxy.close()
         if self.process is not None:
             await self.process.stop()
 
 
 Provocation = Callable[["AccountDriver", str], Awaitable[None]]
-"""Does what makes the bridge call an endpoint for an account, if it knows the endpoint."""
+"""Makes the bridge call an endpoint for an account, if it knows the endpoint."""
 
 
-class Surroundings(Protocol):
-    """What an account knows of the run that it is in."""
+class AccountEnvironment(Protocol):
+    """The run, as an account needs it."""
 
-    forgot: bool
+    broker_forgot: bool
     clock_was_wrong: bool
     clock_moved: bool
 
@@ -92,15 +98,21 @@ class Surroundings(Protocol):
 
 
 class AccountDriver:
-    """One account: what is done with it, and the record of that.
+    """Drives one account, and records what happens.
 
-    `payloads` are the topic and payload of each command by its id, `texts` the texts of all messages that were
-    seen, `results` the ids (or transactions) of the commands that have a result, `event_ids` those of messages
-    that become events. `part` begins the control of its backend. `asked` are the chats that get questions.
+    `payloads` are the topic and payload of each command by its id, `texts` the texts of all published
+    messages, `results` the ids (or transactions) of the commands that have a result, `event_ids` those of messages
+    that become events. `part` begins the control of its backend. `question_chats` are the chats that get questions.
     """
 
     def __init__(
-        self, environment: Surroundings, name: str, control: SimulatorControl, *, backend: str, base: str
+        self,
+        environment: AccountEnvironment,
+        name: str,
+        control: SimulatorControl,
+        *,
+        backend: str,
+        base: str,
     ) -> None:
         self.name = name
         self.base = base
@@ -111,21 +123,21 @@ class AccountDriver:
         self.writers = ("me",) if self.is_bot else tuple(WRITERS)
         self.users = ("me",) if self.is_bot else ("wife", "mom", "family", "filehelper")
         self.levels = {"me": "me"} if self.is_bot else {chat: chat for chat in WRITERS}
-        self.asked: tuple[str, ...] = ("me",) if self.is_bot else ("lilei", "work")
+        self.question_chats: tuple[str, ...] = ("me",) if self.is_bot else ("lilei", "work")
         self.command_seconds = 0.3 if self.is_bot else 0.08
         self.drain_seconds, self.recovery_seconds = DRAIN_SECONDS, 30.0
-        self.questions: list[GivenQuestion] = []
+        self.questions: list[PublishedQuestion] = []
         self.answered: set[str] = set()
         self.statuses: dict[str, str] = {}
         self.gaps: list[Gap] = []
         self.publisher_name = f"publisher-{name}"
         self.publisher: Client | None = None
-        self.commands: list[GivenCommand] = []
+        self.commands: list[PublishedCommand] = []
         self.payloads: dict[str, tuple[str, str]] = {}
         self.requests: dict[str, str] = {}
-        self.changes: list[GivenChange] = []
+        self.changes: list[PublishedChange] = []
         self.event_ids: set[str] = set()
-        self.seen: list[Publication] = []
+        self.publications: list[Publication] = []
         self.replies: list[Publication] = []
         self.message_ids: set[str] = set()
         self.texts: set[str] = set()
@@ -152,11 +164,11 @@ class AccountDriver:
         }
 
     async def say(self, chat: str, text: str, count: int = 1, **more: Any) -> bool:
-        """Somebody writes in a chat; returns whether they could."""
+        """Lets a person write in a chat; returns whether that was possible."""
         return await self.write(chat, text, count, **more) is not None
 
     async def write(self, chat: str, text: str, count: int = 1, **more: Any) -> str | None:
-        """Somebody writes in a chat; returns the id of the last message, None where they could not."""
+        """Lets a person write in a chat; returns the id of the last message, None where that was not possible."""
         if self.is_bot:
             answer = await self.control.answer_to("ilink/say", text=text, count=count, **more)
         else:
@@ -166,11 +178,13 @@ class AccountDriver:
         return str(answer["msg_ids"][-1]) if answer else None
 
     async def press(self, question: str, chat: str, key: str) -> bool | None:
-        """Presses a button of a card; returns whether a program was told, None where there is no such card."""
+        """Presses a button of a card; returns whether a program got the press, None where there is no such card."""
         return None
 
-    async def give(self, command: GivenCommand, topic: str, payload: str, **properties: Any) -> None:
-        """Publishes a command; it counts once the broker has acknowledged it."""
+    async def publish_command(
+        self, command: PublishedCommand, topic: str, payload: str, **properties: Any
+    ) -> None:
+        """Publishes a command; records it once the broker has acknowledged it."""
         repeated = await self._publish(topic, payload, lambda: self.commands.append(command), **properties)
         self.payloads[command.id] = f"{self.base}/{topic}", payload
         command.may_repeat = not command.id and repeated
@@ -179,19 +193,19 @@ class AccountDriver:
         """Publishes a request."""
         await self._publish(f"bridge/request/{name}", json.dumps(body))
 
-    async def change(self, change: GivenChange, payload: str) -> None:
-        """Publishes a request that changes something; it counts once the broker has acknowledged it."""
+    async def change(self, change: PublishedChange, payload: str) -> None:
+        """Publishes a request that changes something; records it once the broker has acknowledged it."""
         change.may_repeat = await self._publish(f"bridge/request/{change.name}", payload)
         self.changes.append(change)
         self.requests[change.transaction] = change.name
 
     async def _publish(
-        self, topic: str, payload: str, on_turn: Callable[[], None] = lambda: None, **properties: Any
+        self, topic: str, payload: str, on_begin: Callable[[], None] = lambda: None, **properties: Any
     ) -> bool:
         """Publishes below the base topic; returns whether that may have happened more than once."""
         assert self.publisher is not None
         publisher, connections = self.publisher, self.publisher.connections
-        await publisher.publish(f"{self.base}/{topic}", payload, on_turn, **properties)
+        await publisher.publish(f"{self.base}/{topic}", payload, on_begin, **properties)
         return publisher.connections != connections
 
     def sent_messages(self) -> list[tuple[str, str]]:
@@ -199,14 +213,14 @@ class AccountDriver:
         prefix = f"{self.base}/result/"
         return [
             (publication.topic.removeprefix(prefix), str(publication.body["message_id"]))
-            for publication in self.seen
+            for publication in self.publications
             if publication.topic.startswith(prefix) and publication.body["message_id"]
         ]
 
-    async def give_again(self, command: GivenCommand) -> None:
-        """Publishes a command once more, as publishers do after a broker has forgotten."""
+    async def publish_again(self, command: PublishedCommand) -> None:
+        """Publishes a command again, as publishers do when a broker has lost it."""
         assert self.publisher is not None
-        command.given_again = True
+        command.published_again = True
         await self.publisher.publish(*self.payloads[command.id])
 
     async def answer(self, name: str, transaction: str, **fields: Any) -> dict[str, Any]:
@@ -217,30 +231,30 @@ class AccountDriver:
         return dict(answer.get("data") or {})
 
     async def log_out(self, retcode: int) -> None:
-        """WeChat ends the login; who scans the next code does so at once."""
+        """Lets WeChat end the login; the next code is scanned at once."""
         if self.is_bot:
             await self.control.try_post("ilink/kill")
         else:
             await self.control.try_post("logout", retcode=retcode)
 
-    def see(self, publication: Publication) -> None:
+    def record_publication(self, publication: Publication) -> None:
         """Records a publication below the base topic."""
         kind = publication.topic.removeprefix(f"{self.base}/").partition("/")[0]
         if kind == "in":
-            self.seen.append(publication)
+            self.publications.append(publication)
             self.message_ids.add(str(publication.body["id"]))
             self.texts.add(str(publication.body["text"]))
         elif kind == "result":
-            self.seen.append(publication)
+            self.publications.append(publication)
             self.results.add(str(publication.body["id"]))
             self.statuses[str(publication.body["id"])] = str(publication.body["status"])
         elif publication.topic == f"{self.base}/event/gap":
             self.gaps.append(gap_in(publication.body))
         elif publication.topic == f"{self.base}/event/button":
-            self.seen.append(publication)
+            self.publications.append(publication)
             self.answered.add(str(publication.body["command_id"]))
         elif publication.topic.startswith(f"{self.base}/bridge/response/"):
-            self.seen.append(publication)
+            self.publications.append(publication)
             transaction = str(publication.body.get("transaction", ""))
             self.answers[transaction] = publication.body
             self.results.add(transaction)
@@ -248,31 +262,31 @@ class AccountDriver:
             self.state = str(publication.body.get("state", ""))
             self.reason = str(publication.body.get("reason", ""))
 
-    async def owed(self) -> set[str]:
+    async def missing_message_ids(self) -> set[str]:
         """Returns the ids of the messages that must come and did not yet.
 
-        After a broker has forgotten some of them: those that the bridge has not confirmed to WeChat.
+        After a broker has lost messages these are those that the bridge has not confirmed to WeChat.
         """
         logs = await self.control.get("ilink/logs" if self.is_bot else "logs")
         own = {
             str(line["msg_id"]) for line in await self.control.get("ilink/sent" if self.is_bot else "sent")
         }
-        owed: set[str] = set()
+        missing_message_ids: set[str] = set()
         for log in logs:
             messages, confirmed = [str(message_id) for message_id in log["messages"]], log["confirmed"]
-            if self._environment.forgot:
-                owed |= {*messages[confirmed:]} if log["active"] else set()
+            if self._environment.broker_forgot:
+                missing_message_ids |= {*messages[confirmed:]} if log["active"] else set()
             else:
-                owed |= {*messages} if log["active"] else {*messages[:confirmed]}
-        seen = set() if self._environment.forgot else self.message_ids
-        return owed - own - seen - self.event_ids
+                missing_message_ids |= {*messages} if log["active"] else {*messages[:confirmed]}
+        seen = set() if self._environment.broker_forgot else self.message_ids
+        return missing_message_ids - own - seen - self.event_ids
 
     async def messages_of_ended_logins(self) -> set[str]:
         """Returns the ids of the messages that came in a login that has ended."""
         logs = await self.control.get("ilink/logs" if self.is_bot else "logs")
         return {str(message_id) for log in logs if not log["active"] for message_id in log["messages"]}
 
-    def unanswered(self) -> list[GivenCommand]:
+    def unanswered(self) -> list[PublishedCommand]:
         """Returns the commands with an id that have no result yet."""
         with_id = (command for command in self.commands if command.id)
         return [one for one in with_id if (one.transaction or one.id) not in self.results]
@@ -286,7 +300,7 @@ class AccountDriver:
         without_id = {command.correlation for command in self.commands if not command.id}
         return without_id - {reply.correlation for reply in self.replies}
 
-    def open_questions(self) -> list[GivenQuestion]:
+    def open_questions(self) -> list[PublishedQuestion]:
         """Returns the questions that were asked and have no answer yet."""
         asked = (one for one in self.questions if self.statuses.get(one.command_id) in {"sent", "uncertain"})
         return [one for one in asked if one.command_id not in self.answered]
@@ -310,7 +324,7 @@ class AccountDriver:
             questions=self.questions,
             gaps=self.gaps,
             clock_moved=self._environment.clock_moved,
-            seen=self.seen,
+            publications=self.publications,
             replies=self.replies,
             history=await self._history(),
             commands=self.commands,
@@ -320,7 +334,7 @@ class AccountDriver:
             friends={one["id"] for one in people if one["kind"] == "friend"},
             event_ids=self.event_ids,
             files=files,
-            broker_forgot=self._environment.forgot,
+            broker_forgot=self._environment.broker_forgot,
             clock_was_wrong=self._environment.clock_was_wrong,
             reason=self.reason,
         )

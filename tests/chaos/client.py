@@ -1,4 +1,4 @@
-"""The MQTT clients of a run: they publish and subscribe as automations do, and keep what came."""
+"""The MQTT clients of a run, which publish and subscribe as automations do."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ class Client:
         self._client.reconnect_delay_set(RECONNECT_SECONDS, RECONNECT_SECONDS)  # type: ignore[arg-type]
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed
-        self._client.on_message = self._came
+        self._client.on_message = self._message_received
         self._client.on_publish = self._puback
         if not isinstance(port, int):
-            self._client.on_disconnect = self._turn
-            self._client.on_connect_fail = self._turn
+            self._client.on_disconnect = self._set_next_address
+            self._client.on_connect_fail = self._set_next_address
 
     async def open(self) -> None:
         """Connects; returns when the subscriptions are granted."""
-        self._turn()
+        self._set_next_address()
         self._client.loop_start()
         async with asyncio.timeout(allowed(CONNECT_SECONDS)):
             await self._ready.wait()
@@ -68,7 +68,7 @@ class Client:
         await asyncio.to_thread(self._client.loop_stop)
 
     async def publish(
-        self, topic: str, payload: bytes | str, on_turn: Callable[[], None] = lambda: None, **properties: Any
+        self, topic: str, payload: bytes | str, on_begin: Callable[[], None] = lambda: None, **properties: Any
     ) -> None:
         """Publishes with QoS 1, again after each reconnect; returns at the PUBACK.
 
@@ -79,15 +79,15 @@ class Client:
         for name, value in properties.items():
             setattr(wanted, name, value)
         async with self._publishing:
-            on_turn()
+            on_begin()
             self._acknowledged.clear()
             self._client.publish(topic, payload, qos=1, properties=wanted)
             await self._acknowledged.wait()
 
     # called in paho's thread
 
-    def _turn(self, *_: object) -> None:
-        """Says where the next connection goes to."""
+    def _set_next_address(self, *_: object) -> None:
+        """Sets the address of the next connection."""
         session = Properties(PacketTypes.CONNECT)
         session.SessionExpiryInterval = SESSION_SECONDS
         self._client.connect_async(
@@ -102,7 +102,7 @@ class Client:
     def _subscribed(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._ready.set)
 
-    def _came(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
+    def _message_received(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
         properties = message.properties
         publication = Publication(
             topic=message.topic,

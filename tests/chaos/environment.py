@@ -1,4 +1,4 @@
-"""Everything a run needs: WeChat, a broker, lines before both, the bridge, and clients that keep what they see."""
+"""Everything that a run needs: WeChat, a broker, proxies in front of both, the bridge, and MQTT clients."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.chaos.account import AccountDriver, Provocation, SimulatorControl, Surroundings
+from tests.chaos.account import AccountDriver, AccountEnvironment, Provocation, SimulatorControl
 from tests.chaos.client import Client
-from tests.chaos.evidence import AccountEvidence, GivenCommand, Publication
-from tests.chaos.launcher import Child, ControlBlock, start_bridge, start_simulator
-from tests.chaos.line import Line
+from tests.chaos.evidence import AccountEvidence, Publication, PublishedCommand
+from tests.chaos.launcher import ChildProcess, ControlBlock, start_bridge, start_simulator
+from tests.chaos.tcp_proxy import TcpProxy
 from tests.chaos.wecom import WeComDriver
 from tests.support.broker import Mosquitto, free_port
 
 KEEPALIVE_SECONDS = 4
 LOGIN_SECONDS = 20.0
 FAULT_DRAIN_SECONDS = 8.0
-"""With a planted fault something never comes."""
+"""With a planted fault some messages never come."""
 
 BROKER = """
 persistence true
@@ -35,7 +35,7 @@ persistence_location {folder}/
 autosave_interval 1
 max_queued_messages 0
 """
-"""It saves its state once a second and at an orderly stop: a kill takes it back by up to a second."""
+"""It saves its state once a second and at an orderly stop: after a kill up to a second is lost."""
 
 TEMPORARY_FAILURE = 75
 """The exit code of the bridge for a store that is full when it starts."""
@@ -44,7 +44,7 @@ SUPERVISION_SECONDS = 0.2
 
 BACKENDS = {"home": "webwx", "bot": "ilink", "office": "webwx", "desk": "wecom", "team": "wecom"}
 SCANNED = {"desk"}
-"""Whose bot somebody makes by a scan; the other one is configured."""
+"""The accounts whose bot is created by a scan; the others are configured."""
 BASES = {"home": "wx", **{name: f"wx/{name}" for name in ("bot", "office", "desk", "team")}}
 
 OBSERVED = ("in/#", "result/#", "bridge/response/#", "login/state", "event/button", "event/gap")
@@ -61,19 +61,21 @@ class Environment:
         self.config = folder / "wx2mqtt.yaml"
         self.control_block = ControlBlock(folder / "control")
         self.broker = Mosquitto(folder / "mosquitto", BROKER, port=free_port(), log="information")
-        self.broker_line = Line(self.broker.port)
+        self.broker_proxy = TcpProxy(self.broker.port)
         self.controls: list[SimulatorControl] = []
         self.accounts: list[AccountDriver] = []
-        self.bridge: Child | None = None
+        self.bridge: ChildProcess | None = None
         self.observer: Client | None = None
         self._ending = False  # the bridge is being stopped or killed
         self._supervision: asyncio.Task[None] | None = None
-        self.forgot = False
+        self.broker_forgot = False
         self.clock_was_wrong = False
         self.clock_moved = False
-        self.reminders: list[Callable[[], Awaitable[None]]] = []  # what people repeat until it counts
+        self.repeated_actions: list[
+            Callable[[], Awaitable[None]]
+        ] = []  # actions of people that they repeat until they succeed
         self.provocations: tuple[Provocation, ...] = ()
-        self.wrong: list[str] = []
+        self.problems: list[str] = []
         self.changed = asyncio.Event()
         self._seed = seed
         self._names = names
@@ -86,7 +88,7 @@ class Environment:
         """Starts everything but the bridge."""
         self._supervision = asyncio.create_task(self._supervise())
         await asyncio.to_thread(self.broker.start)
-        await self.broker_line.open()
+        await self.broker_proxy.open()
         first = await self._open_control(self._seed)
         for name in self._names:
             control = first if name != "office" else await self._open_control(self._seed + 1)
@@ -108,7 +110,7 @@ class Environment:
     async def _open_control(self, seed: int) -> SimulatorControl:
         process, port = await start_simulator(seed)
         control = SimulatorControl(port, process)
-        await control.line.open()
+        await control.proxy.open()
         await control.post("settings", strict=True, autoscan=True, echo=True, drop_repeats=False)
         await control.post("ilink/settings", autoscan="me", drop_repeats=False)
         self.controls.append(control)
@@ -122,7 +124,7 @@ class Environment:
             await self.bridge.kill()
         clients = [self.observer, *(account.publisher for account in self.accounts)]
         await asyncio.gather(*(client.close() for client in clients if client is not None))
-        await self.broker_line.close()
+        await self.broker_proxy.close()
         for control in self.controls:
             await control.close()
         await asyncio.to_thread(self.broker.kill)
@@ -134,7 +136,7 @@ class Environment:
         self._log_level = "debug" if self._log_level == "info" else "info"
         settings: dict[str, Any] = {
             "mqtt": {
-                "url": f"mqtt://127.0.0.1:{self.broker_line.port}",
+                "url": f"mqtt://127.0.0.1:{self.broker_proxy.port}",
                 "keepalive": KEEPALIVE_SECONDS,
                 "protocol": self.protocol,
             },
@@ -166,7 +168,7 @@ class Environment:
         code = await self.bridge.stop()
         self.bridge, self._ending = None, False
         if code != 0:
-            self.wrong.append(f"the bridge ended with {code} at SIGTERM")
+            self.problems.append(f"the bridge ended with {code} at SIGTERM")
 
     def signal(self, number: signal.Signals) -> None:
         assert self.bridge is not None
@@ -174,7 +176,7 @@ class Environment:
 
     @contextlib.contextmanager
     def full_disk(self) -> Any:
-        """No file of the bridge can be written: a limit of the process, which needs no rights."""
+        """Lets the bridge write to no file, by a limit of its process, which needs no privileges."""
         assert self.bridge is not None
         pid = self.bridge.pid
         forever = resource.RLIM_INFINITY
@@ -193,7 +195,7 @@ class Environment:
             code = None if self.bridge is None or self._ending else self.bridge.exit_code
             if code is not None and code > 0:
                 if code != TEMPORARY_FAILURE:
-                    self.wrong.append(f"the bridge ended with {code}")
+                    self.problems.append(f"the bridge ended with {code}")
                 self.bridge = None
                 self.start()
 
@@ -204,7 +206,7 @@ class Environment:
             lambda: all(account.state == "online" for account in self.accounts), LOGIN_SECONDS
         )
         if not online:
-            self.wrong.append(
+            self.problems.append(
                 "not online within the time: " + str([account.state for account in self.accounts])
             )
 
@@ -213,7 +215,7 @@ class Environment:
         for provocation in self.provocations:
             await provocation(account, endpoint)
 
-    # what is seen
+    # Publications
 
     def _on_publication(self, publication: Publication) -> None:
         if publication.retain and not publication.topic.endswith("/login/state"):
@@ -222,7 +224,7 @@ class Environment:
             name = publication.topic.removeprefix("reply/")
             next(account for account in self.accounts if account.name == name).replies.append(publication)
         else:
-            self._account_of(publication.topic).see(publication)
+            self._account_of(publication.topic).record_publication(publication)
         self.changed.set()
 
     def _account_of(self, topic: str) -> AccountDriver:
@@ -230,7 +232,7 @@ class Environment:
         return max(fitting, key=lambda account: len(account.base)) if fitting else self.accounts[0]
 
     async def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Waits until something that is seen makes the condition true; False when it does not by then."""
+        """Waits until a publication makes the condition true; returns False when none does in time."""
         try:
             async with asyncio.timeout(seconds):
                 while not condition():
@@ -240,48 +242,48 @@ class Environment:
             return condition()
         return True
 
-    # the end
+    # The end of the run
 
     async def drain(self) -> None:
-        """Waits until everything that is owed has come: messages, results of commands, answers to requests."""
+        """Waits until all messages, results of commands and answers to requests have come."""
         usual = max(account.drain_seconds for account in self.accounts)
         until = time.monotonic() + (FAULT_DRAIN_SECONDS if self._fault else usual)
-        if self.forgot:
-            await self._give_again()
+        if self.broker_forgot:
+            await self._publish_again()
         while time.monotonic() < until:
-            owed = [await account.owed() for account in self.accounts]
-            if self._has_all(owed):
+            missing_message_ids = [await account.missing_message_ids() for account in self.accounts]
+            if self._has_all(missing_message_ids):
                 return
             await self._open_windows([account.unanswered() for account in self.accounts])
-            for remind in self.reminders:
+            for remind in self.repeated_actions:
                 await remind()
-            await self.wait(lambda: self._has_all(owed), 1.0)  # noqa: B023 - of this turn
+            await self.wait(lambda: self._has_all(missing_message_ids), 1.0)  # noqa: B023 - of this turn
 
-    def _has_all(self, owed: list[set[str]]) -> bool:
-        """Returns whether these messages, all results and all answers are there; a broker forgets some of them."""
+    def _has_all(self, missing_message_ids: list[set[str]]) -> bool:
+        """Returns whether these messages, all results and all answers have come, but for those that a broker has lost."""
         if any(account.unanswered() for account in self.accounts):
             return False
-        is_certain = not (self.forgot or self.clock_moved)
+        is_certain = not (self.broker_forgot or self.clock_moved)
         if is_certain and any(account.open_questions() for account in self.accounts):
             return False
-        if self.forgot:
-            return not any(owed)
+        if self.broker_forgot:
+            return not any(missing_message_ids)
         return all(
             ids <= account.message_ids and not account.unanswered_requests() and not account.missing_replies()
-            for ids, account in zip(owed, self.accounts, strict=True)
+            for ids, account in zip(missing_message_ids, self.accounts, strict=True)
         )
 
-    async def _open_windows(self, unanswered: list[list[GivenCommand]]) -> None:
-        """The person writes to the bot: each message allows ten answers."""
+    async def _open_windows(self, unanswered: list[list[PublishedCommand]]) -> None:
+        """Lets the person write to the bots that have commands: each message allows ten answers."""
         for account, commands in zip(self.accounts, unanswered, strict=True):
             if account.is_bot and commands:
                 await account.say("me", f"go on {time.monotonic()}")
 
-    async def _give_again(self) -> None:
-        """What publishers do after a broker has forgotten: the same commands with the same ids once more."""
+    async def _publish_again(self) -> None:
+        """Publishes the commands without a result again with their ids, as publishers do when a broker has lost them."""
         for account in self.accounts:
             for command in account.unanswered():
-                await account.give_again(command)
+                await account.publish_again(command)
 
     async def evidence(self) -> list[AccountEvidence]:
         """Collects what the judge needs; the bridge must run."""
@@ -293,7 +295,7 @@ class Environment:
         ]
 
     def _web_url(self) -> str:
-        """Returns where the web server of the last start listens; empty where the disk was full when it said so."""
+        """Returns the address of the web server from the log; empty where the disk was full when it was logged."""
         lines = self.log.read_text(errors="replace").splitlines()
         starts = [number for number, line in enumerate(lines) if "The store is" in line]
         served = [line for line in lines[starts[-1] :] if "web server runs" in line] if starts else []
@@ -303,11 +305,11 @@ class Environment:
         """Fetches the files of some messages from the bridge and from the phone."""
         urls: dict[str, str] = {}
         of_ended_logins = await account.messages_of_ended_logins()
-        for publication in account.seen:
+        for publication in account.publications:
             if not publication.topic.startswith(f"{account.base}/in/"):
                 continue
             message_id, kind = str(publication.body["id"]), publication.body["kind"]
-            # WeChat hands out a file in its own login only: the call names the sender by the name in it.
+            # WeChat serves a file in the login of its message only: the call has the sender's name of that login.
             is_gone = kind == "file" and message_id in of_ended_logins
             if kind in FILE_KINDS and not is_gone and (url := publication.body[kind].get("url")):
                 urls[message_id] = str(url)
@@ -327,7 +329,7 @@ MAX_FILES = 10
 
 
 async def _served_hash(http: httpx.AsyncClient, url: str) -> str:
-    """Returns the SHA-256 of what the bridge serves, or what it answers instead."""
+    """Returns the SHA-256 of the file that the bridge serves, or its error."""
     try:
         answer = await http.get(url)
     except httpx.HTTPError as error:
@@ -338,7 +340,7 @@ async def _served_hash(http: httpx.AsyncClient, url: str) -> str:
 
 
 def driver_of(
-    environment: Surroundings,
+    environment: AccountEnvironment,
     name: str,
     control: SimulatorControl,
     *,
@@ -346,7 +348,7 @@ def driver_of(
     base: str,
     scanned: bool = False,
 ) -> AccountDriver:
-    """Returns what drives an account of this backend; `scanned` is for WeCom."""
+    """Returns the driver of an account with this backend; `scanned` is for WeCom."""
     if backend == "wecom":
         return WeComDriver(environment, name, control, backend=backend, base=base, scanned=scanned)
     return AccountDriver(environment, name, control, backend=backend, base=base)
@@ -356,7 +358,7 @@ def driver_of(
 async def open_environment(
     folder: Path, seed: int, names: tuple[str, ...], protocol: str, fault: str = ""
 ) -> AsyncIterator[Environment]:
-    """A environment whose bridge does not run yet; nothing is left of it afterwards but its files."""
+    """Opens an environment whose bridge does not run yet; afterwards only its files are left."""
     environment = Environment(folder, seed, names, protocol, fault)
     try:
         await environment.open()

@@ -1,4 +1,4 @@
-"""What a run leaves for the judge: the simulator's records, what subscribers saw, and what publishers sent."""
+"""The evidence of a run for the judge: the simulator's records, all publications, and all commands."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Publication:
 
 
 @dataclass(slots=True, kw_only=True)
-class GivenCommand:
+class PublishedCommand:
     """A command that the broker acknowledged to its publisher.
 
     - `content` is the text, or the SHA-256 of the file.
     - `id` is empty when the publisher gave none: `correlation` then finds the result.
     - `transaction` is set when it was a `request/send`, whose answer is the result.
     - `may_repeat`: the publisher may have published it more than once without an id.
-    - `given_again`: it was published again after the broker had forgotten, so its place in the order is void.
+    - `published_again`: it was published again after the broker had forgotten, so its place in the order is void.
     """
 
     id: str
@@ -46,11 +46,11 @@ class GivenCommand:
     correlation: bytes = b""
     transaction: str = ""
     may_repeat: bool = False
-    given_again: bool = False
+    published_again: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
-class GivenChange:
+class PublishedChange:
     """A request `name` that changes something at WeChat, acknowledged to its publisher.
 
     - `group`: the name of the group that it creates, `friend`: the stranger whom it accepts; else empty.
@@ -65,18 +65,18 @@ class GivenChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GivenAnswer:
-    """An answer to a question: the button's key, and the message that said it; empty for a press."""
+class UserAnswer:
+    """An answer to a question: the button's key, and the id of the message; empty for a press."""
 
     key: str
     message_id: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
-class GivenQuestion:
+class PublishedQuestion:
     """A command with buttons: `text` is its first line, `keys` those of its buttons by their texts.
 
-    `choice` is the button that somebody means who answers it, `way` how: `press`, `number` or `text`.
+    `choice` is the button that somebody means who answers it, `method` how: `press`, `number` or `text`.
     `answers` are in the order in which they were given.
     """
 
@@ -85,15 +85,15 @@ class GivenQuestion:
     text: str
     keys: Mapping[str, str]
     choice: str
-    way: str
-    answers: list[GivenAnswer] = field(default_factory=list)
+    method: str
+    answers: list[UserAnswer] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlowRecord:
-    """A blow: its kind, when it began and ended (monotonic clock), and how long the recovery took.
+class DisruptionRecord:
+    """A disruption: its kind, when it began and ended (monotonic clock), and how long the recovery took.
 
-    `single` blows have no other one beside them. The recoveries are by what came through first.
+    A `single` disruption has no other one at the same time. `recovery` is in seconds, for a message and for a command.
     """
 
     kind: str
@@ -109,13 +109,13 @@ class AccountEvidence:
 
     - `levels`: the topic level of each chat of the simulator.
     - `logs`: `/sim/logs`, the messages of each login; `lines`: `/sim/feed`; `sent`: `/sim/sent`.
-    - `seen`: publications below the base topic, in order; `history`: the answers of `request/history`.
+    - `publications`: publications below the base topic, in order; `history`: the answers of `request/history`.
     - `requests`: the name of each request by its transaction; `changes`: those that change something.
     - `groups`: the names of all groups at WeChat, `friends`: the ids of all friends there.
     - `event_ids`: messages of WeChat that become events.
     - `files`: by message id, the SHA-256 that the bridge served and that of WeChat.
-    - `questions`: those that were asked; `gaps`: the times without a connection that the bridge told.
-    - `connections`, `said`: of a service that keeps nothing, what went to each connection, and all that was said.
+    - `questions`: those that were asked; `gaps`: the times without a connection that the bridge published.
+    - `connections`, `written`: of WeCom, which keeps no messages: what went to each connection, and all that people wrote.
     - `clock_moved`: the clock of the bridge was moved at all.
     - `broker_forgot`: the broker lost what it had acknowledged.
     - `clock_was_wrong`: the clock of the bridge was further from WeChat's than the bridge tolerates.
@@ -128,20 +128,20 @@ class AccountEvidence:
     logs: Sequence[JsonBody] = ()
     lines: Sequence[JsonBody] = ()
     sent: Sequence[JsonBody] = ()
-    seen: Sequence[Publication] = ()
+    publications: Sequence[Publication] = ()
     replies: Sequence[Publication] = ()
     history: Sequence[JsonBody] = ()
-    commands: Sequence[GivenCommand] = ()
+    commands: Sequence[PublishedCommand] = ()
     requests: Mapping[str, str] = field(default_factory=dict)
-    changes: Sequence[GivenChange] = ()
+    changes: Sequence[PublishedChange] = ()
     groups: Sequence[str] = ()
     friends: Collection[str] = ()
     event_ids: Collection[str] = ()
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    questions: Sequence[GivenQuestion] = ()
+    questions: Sequence[PublishedQuestion] = ()
     gaps: Sequence[Any] = ()
     connections: Sequence[Any] = ()
-    said: Sequence[Any] | None = None
+    written: Sequence[Any] | None = None
     clock_moved: bool = False
     broker_forgot: bool = False
     clock_was_wrong: bool = False

@@ -23,13 +23,13 @@ Plant = Callable[[], None]
 class PlantedFault:
     """A bug: what it does, the kind of finding that it leads to, how it is planted.
 
-    `blows` are those under which it shows, `accounts` those at which; empty: all.
+    `disruptions` are those under which it shows, `accounts` those at which; empty: all.
     """
 
     text: str
     finding: str
     plant: Plant
-    blows: tuple[str, ...] = ()
+    disruptions: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()
 
 
@@ -51,23 +51,23 @@ def _early_puback() -> None:
         asyncio.get_running_loop().call_later(GAP_SECONDS, on_delivery, self, delivery)
 
     def acknowledged_already(self: CommandIntake, pending: Any) -> None:
-        broker, self._broker = self._broker, _Silent()  # type: ignore[assignment]
+        broker, self._broker = self._broker, _BrokerWithoutAcknowledgement()  # type: ignore[assignment]
         try:
             acknowledge(self, pending)
         finally:
             self._broker = broker
 
-    _put(CommandIntake, "on_delivery", acknowledge_first)
-    _put(CommandIntake, "_acknowledge", acknowledged_already)
+    _replace(CommandIntake, "on_delivery", acknowledge_first)
+    _replace(CommandIntake, "_acknowledge", acknowledged_already)
 
 
-class _Silent:
+class _BrokerWithoutAcknowledgement:
     """A broker that is told nothing."""
 
     def acknowledge(self, _: object) -> None:
         pass
 
-    def set_paused(self, *, paused: bool) -> None:
+    def set_paused(self, *, wait_or_stop: bool) -> None:
         pass
 
 
@@ -75,14 +75,16 @@ def _reused_key() -> None:
     from wx2mqtt.bridge.commands.resolver import CommandResolver
     from wx2mqtt.model import SendKey
 
-    _put(CommandResolver, "send_key", lambda self, row: SendKey(f"1795784000{row.id // 2:06d}"))
+    _replace(CommandResolver, "send_key", lambda self, row: SendKey(f"1795784000{row.id // 2:06d}"))
 
 
 def _new_key_on_repeat() -> None:
     from wx2mqtt.bridge.commands.resolver import CommandResolver
     from wx2mqtt.model import SendKey
 
-    _put(CommandResolver, "send_key", lambda self, row: SendKey(str(int(row.key) + 1000 * row.unanswered)))
+    _replace(
+        CommandResolver, "send_key", lambda self, row: SendKey(str(int(row.key) + 1000 * row.unanswered))
+    )
 
 
 def _attempt_not_marked() -> None:
@@ -105,9 +107,9 @@ def _attempt_not_marked() -> None:
         await asyncio.sleep(GAP_SECONDS)
         return await finish(self, row_id, result, publications, None, bundled, **options)
 
-    _put(JournaledCommands, "begin_attempt", nothing)
-    _put(JournaledCommands, "end_unanswered", nothing)
-    _put(JournaledCommands, "finish", finish_only)
+    _replace(JournaledCommands, "begin_attempt", nothing)
+    _replace(JournaledCommands, "end_unanswered", nothing)
+    _replace(JournaledCommands, "finish", finish_only)
 
 
 def _repeat_without_flag() -> None:
@@ -143,7 +145,7 @@ def _early_result() -> None:
         return Receipt(message_id="")
 
     pending: set[asyncio.Task[None]] = set()
-    _put(SendAttempts, "attempt", pretend)
+    _replace(SendAttempts, "attempt", pretend)
 
 
 def _second_result() -> None:
@@ -160,7 +162,7 @@ def _second_result() -> None:
             await self._ctx.publish(self._results.publications(other, row.replies))
         return stored
 
-    _put(CommandProgress, "_store_results", store_and_tell)
+    _replace(CommandProgress, "_store_results", store_and_tell)
 
 
 def _forgotten_result() -> None:
@@ -171,7 +173,7 @@ def _forgotten_result() -> None:
     def some(self: Any, result: Any, replies: Any) -> Any:
         return () if result.id.endswith("7") else publications(self, result, replies)
 
-    _put(ResultPublications, "publications", some)
+    _replace(ResultPublications, "publications", some)
 
 
 def _repeat_after_answer() -> None:
@@ -184,7 +186,7 @@ def _repeat_after_answer() -> None:
             await attempt(self, request, row)
         return await attempt(self, request, row)
 
-    _put(SendAttempts, "attempt", twice)
+    _replace(SendAttempts, "attempt", twice)
 
 
 def _commands_swapped() -> None:
@@ -198,7 +200,7 @@ def _commands_swapped() -> None:
         else:
             asyncio.get_running_loop().call_later(5 * GAP_SECONDS, add, self, row)
 
-    _put(CommandSender, "add", add_some_later)
+    _replace(CommandSender, "add", add_some_later)
 
 
 # WeChat to MQTT
@@ -217,7 +219,7 @@ def _cursor_first() -> None:
             await asyncio.sleep(GAP_SECONDS)
         return await record(self, items, people, None if items else cursor, login_id)
 
-    _put(ReceivedMessages, "record", cursor_then_items)
+    _replace(ReceivedMessages, "record", cursor_then_items)
 
 
 def _lost_messages() -> None:
@@ -231,7 +233,7 @@ def _lost_messages() -> None:
         kept = items[:-1] if len(items) > 3 else items
         return record(self, kept, people, cursor, login_id, connection)
 
-    _put(ReceivedMessages, "_record", shortened)
+    _replace(ReceivedMessages, "_record", shortened)
 
 
 def _seq_reused() -> None:
@@ -242,7 +244,7 @@ def _seq_reused() -> None:
         seq = body.get("seq", 1)
         return encode_payload({**body, "seq": seq - 1} if seq % 7 == 0 else body)
 
-    _put(received_messages, "encode_payload", renumbered)
+    _replace(received_messages, "encode_payload", renumbered)
 
 
 def _other_seq_on_repeat() -> None:
@@ -257,10 +259,10 @@ def _other_seq_on_repeat() -> None:
         body = json.loads(row.payload)
         return replace(row, payload=json.dumps({**body, "seq": body["seq"] + 1000}).encode())
 
-    _put(outbox, "_row", renumbered)
+    _replace(outbox, "_row", renumbered)
 
 
-def _settled_before_puback() -> None:
+def _published_before_puback() -> None:
     from wx2mqtt.bridge.publisher import Publisher
 
     publish = Publisher._publish
@@ -274,13 +276,13 @@ def _settled_before_puback() -> None:
         tasks.add(asyncio.ensure_future(mark_and_publish()))
 
     tasks: set[asyncio.Future[None]] = set()
-    _put(Publisher, "_publish", mark_first)
+    _replace(Publisher, "_publish", mark_first)
 
 
 def _nothing_again_after_reconnect() -> None:
     from wx2mqtt.bridge.outbox_rows import OutboxReader
 
-    _put(OutboxReader, "restart", lambda _: None)
+    _replace(OutboxReader, "restart", lambda _: None)
 
 
 def _messages_swapped() -> None:
@@ -294,7 +296,7 @@ def _messages_swapped() -> None:
             rows[0], rows[1] = rows[1], rows[0]
         add(self, replace(batch, rows=tuple(rows)))
 
-    _put(OutboxReader, "add", swapped)
+    _replace(OutboxReader, "add", swapped)
 
 
 def _no_window() -> None:
@@ -306,7 +308,7 @@ def _no_window() -> None:
     async def seldom(self: Any, ids: Sequence[int]) -> None:
         await mark(self, [row_id for row_id in ids if row_id % 4 == 0])
 
-    _put(Outbox, "mark_published", seldom)
+    _replace(Outbox, "mark_published", seldom)
 
 
 def _echo_published() -> None:
@@ -315,7 +317,7 @@ def _echo_published() -> None:
     async def never(*_: object) -> bool:
         return False
 
-    _put(InboundMessages, "_is_echo", never)
+    _replace(InboundMessages, "_is_echo", never)
 
 
 def _stale_names() -> None:
@@ -336,7 +338,7 @@ def _stale_names() -> None:
 
         self.by_handle = confused
 
-    _put(PeopleRegistry, "__init__", confusing)
+    _replace(PeopleRegistry, "__init__", confusing)
 
 
 def _change_done_again() -> None:
@@ -352,20 +354,20 @@ def _change_done_again() -> None:
         await asyncio.sleep(1.0)
         return await finish(self, *arguments)
 
-    _put(JournaledRequests, "start", start)
-    _put(JournaledRequests, "finish", finish_late)
+    _replace(JournaledRequests, "start", start)
+    _replace(JournaledRequests, "finish", finish_late)
 
 
 def _refusal_kept() -> None:
     from wx2mqtt.bridge.context import ReloadStatus
 
-    _put(ReloadStatus, "record_accepted", lambda _: None)
+    _replace(ReloadStatus, "record_accepted", lambda _: None)
 
 
 # WeCom
 
 
-def _gap_untold() -> None:
+def _gap_not_reported() -> None:
     """The event about a time without a connection says that there was none."""
     from wx2mqtt.wechat.wecom import receiver
 
@@ -387,8 +389,8 @@ def _receipt_first() -> None:
         await asyncio.sleep(GAP_SECONDS)
         return await record(self, *arguments)
 
-    _put(Receiver, "_batch", answered)
-    _put(ReceivedMessages, "record", record_late)
+    _replace(Receiver, "_batch", answered)
+    _replace(ReceivedMessages, "record", record_late)
 
 
 def _callback_left_out() -> None:
@@ -400,7 +402,7 @@ def _callback_left_out() -> None:
     async def some(self: Any, callbacks: Any) -> Any:
         return await read(self, callbacks[:-1] if len(callbacks) > 3 else callbacks)
 
-    _put(Receiver, "_read", some)
+    _replace(Receiver, "_read", some)
 
 
 # Questions
@@ -411,7 +413,7 @@ def _answered_twice() -> None:
     from wx2mqtt.store import questions
     from wx2mqtt.store.question_answers import is_in_time
 
-    _put(
+    _replace(
         questions, "is_in_time", lambda question, attempt: is_in_time(replace(question, closed=None), attempt)
     )
 
@@ -424,7 +426,7 @@ def _answer_of_another() -> None:
         found = self._find(_OPEN_QUESTIONS, 0, 1)
         return found[0] if found else None
 
-    _put(AnswerMatching, "_question_of", newest)
+    _replace(AnswerMatching, "_question_of", newest)
 
 
 def _answer_without_event() -> None:
@@ -440,13 +442,13 @@ def _answer_without_event() -> None:
         match_press(self, item)
         return []
 
-    _put(AnswerMatching, "_match_message", message_alone)
-    _put(AnswerMatching, "_match_press", nothing)
+    _replace(AnswerMatching, "_match_message", message_alone)
+    _replace(AnswerMatching, "_match_press", nothing)
 
 
-def _put(holder: object, name: str, function: Callable[..., Any] | Awaitable[Any]) -> None:
-    assert hasattr(holder, name), f"{holder} has no {name} any more"
-    setattr(holder, name, function)
+def _replace(owner: object, name: str, function: Callable[..., Any] | Awaitable[Any]) -> None:
+    assert hasattr(owner, name), f"{owner} has no {name} any more"
+    setattr(owner, name, function)
 
 
 KILLS = ("kill", "kill at a commit")
@@ -456,29 +458,29 @@ FAULTS: Mapping[str, PlantedFault] = {
         text="a command is acknowledged before it is stored",
         finding="result",
         plant=_early_puback,
-        blows=KILLS,
+        disruptions=KILLS,
     ),
     "reused_key": PlantedFault(text="two commands have one client id", finding="identity", plant=_reused_key),
     "new_key_on_repeat": PlantedFault(
         text="a repeated attempt has another client id",
         finding="identity",
         plant=_new_key_on_repeat,
-        blows=("WeChat fault", "kill"),
+        disruptions=("WeChat fault", "kill"),
     ),
     "attempt_not_marked": PlantedFault(
         text="an attempt is not marked before its request",
         finding="repeat",
         plant=_attempt_not_marked,
-        blows=KILLS,
+        disruptions=KILLS,
     ),
     "repeat_without_flag": PlantedFault(
         text="a repeat does not say `duplicate_possible`",
         finding="repeat",
         plant=_repeat_without_flag,
-        blows=("WeChat line cut", "kill"),
+        disruptions=("WeChat line cut", "kill"),
     ),
     "early_result": PlantedFault(
-        text="a command is `sent` before it is", finding="result", plant=_early_result, blows=KILLS
+        text="a command is `sent` before it is", finding="result", plant=_early_result, disruptions=KILLS
     ),
     "second_result": PlantedFault(text="a command has two results", finding="result", plant=_second_result),
     "forgotten_result": PlantedFault(
@@ -495,7 +497,10 @@ FAULTS: Mapping[str, PlantedFault] = {
         plant=_commands_swapped,
     ),
     "cursor_first": PlantedFault(
-        text="the cursor is stored before the messages", finding="lost", plant=_cursor_first, blows=KILLS
+        text="the cursor is stored before the messages",
+        finding="lost",
+        plant=_cursor_first,
+        disruptions=KILLS,
     ),
     "lost_messages": PlantedFault(
         text="the last message of a long batch is left out", finding="lost", plant=_lost_messages
@@ -505,19 +510,19 @@ FAULTS: Mapping[str, PlantedFault] = {
         text="a message is published again with another seq",
         finding="identity",
         plant=_other_seq_on_repeat,
-        blows=("broker restart", "kill"),
+        disruptions=("broker restart", "kill"),
     ),
-    "settled_before_puback": PlantedFault(
+    "published_before_puback": PlantedFault(
         text="a message counts as published before its PUBACK",
         finding="lost",
-        plant=_settled_before_puback,
-        blows=KILLS,
+        plant=_published_before_puback,
+        disruptions=KILLS,
     ),
     "nothing_again_after_reconnect": PlantedFault(
         text="what was under way at a disconnect is not published again",
         finding="lost",
         plant=_nothing_again_after_reconnect,
-        blows=("broker line cut",),
+        disruptions=("broker line cut",),
     ),
     "messages_swapped": PlantedFault(
         text="messages of a batch change places", finding="order", plant=_messages_swapped
@@ -526,7 +531,7 @@ FAULTS: Mapping[str, PlantedFault] = {
         text="published messages are not marked, and all come again after a start",
         finding="repeat",
         plant=_no_window,
-        blows=("kill",),
+        disruptions=("kill",),
     ),
     "echo_published": PlantedFault(
         text="what the bridge sent is published as a message", finding="own", plant=_echo_published
@@ -538,49 +543,52 @@ FAULTS: Mapping[str, PlantedFault] = {
         text="a refused file is still said after a good reload",
         finding="reload",
         plant=_refusal_kept,
-        blows=("reload",),
+        disruptions=("reload",),
     ),
     "change_done_again": PlantedFault(
-        text="a group is created again after a kill", finding="change", plant=_change_done_again, blows=KILLS
+        text="a group is created again after a kill",
+        finding="change",
+        plant=_change_done_again,
+        disruptions=KILLS,
     ),
-    "gap_untold": PlantedFault(
+    "gap_not_reported": PlantedFault(
         text="WeCom: a time without a connection is not told",
         finding="lost",
-        plant=_gap_untold,
-        blows=("WeChat away", "gateway restart"),
+        plant=_gap_not_reported,
+        disruptions=("WeChat away", "gateway restart"),
         accounts=("team",),
     ),
     "receipt_first": PlantedFault(
         text="WeCom: a message is answered before it is stored",
         finding="receipt",
         plant=_receipt_first,
-        blows=KILLS,
+        disruptions=KILLS,
         accounts=("team",),
     ),
     "callback_left_out": PlantedFault(
         text="WeCom: one of several messages that come at once is left out",
         finding="lost",
         plant=_callback_left_out,
-        blows=("WeChat fault", "SIGSTOP"),
+        disruptions=("WeChat fault", "SIGSTOP"),
         accounts=("team",),
     ),
     "answered_twice": PlantedFault(
         text="a question stays open after its answer",
         finding="button",
         plant=_answered_twice,
-        blows=("kill", "WeChat fault"),
+        disruptions=("kill", "WeChat fault"),
     ),
     "answer_of_another": PlantedFault(
         text="an answer in one chat counts for the question of another one",
         finding="button",
         plant=_answer_of_another,
-        blows=("kill", "WeChat fault"),
+        disruptions=("kill", "WeChat fault"),
         accounts=("home", "team"),
     ),
     "answer_without_event": PlantedFault(
         text="a question is closed without an event about its answer",
         finding="button",
         plant=_answer_without_event,
-        blows=("kill", "WeChat fault"),
+        disruptions=("kill", "WeChat fault"),
     ),
 }

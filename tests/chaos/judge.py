@@ -1,4 +1,4 @@
-"""Says which promises of the README a run has broken, from its evidence alone. Pure; shares no code with the bridge."""
+"""Finds the promises of the README that a run has broken, from its evidence alone. Pure; shares no code with the bridge."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tests.chaos.evidence import KILLS, AccountEvidence, BlowRecord, GivenCommand, JsonBody, Publication
-from tests.chaos.handed_over import answered_too_early, left_out
+from tests.chaos.evidence import (
+    KILLS,
+    AccountEvidence,
+    DisruptionRecord,
+    JsonBody,
+    Publication,
+    PublishedCommand,
+)
 from tests.chaos.question_judge import QuestionJudge
+from tests.chaos.unstored_messages import answered_before_stored, unexplained_losses
 
 MAX_REPEATED_MESSAGES = 20
-"""So many messages of an account may be published again after a kill."""
+"""The messages of an account that may be published again after a kill."""
 
 MAX_DELIVERIES = 2
 """An attempt without an answer is repeated once."""
@@ -32,15 +39,15 @@ class Finding:
 REFUSED = "refused at the last reload"
 
 
-def judge(accounts: Iterable[AccountEvidence], blows: Sequence[BlowRecord] = ()) -> list[Finding]:
-    """Returns everything that is wrong."""
+def judge(accounts: Iterable[AccountEvidence], disruptions: Sequence[DisruptionRecord] = ()) -> list[Finding]:
+    """Returns all broken promises."""
     findings: list[Finding] = []
     for account in accounts:
         commands = _Commands(account)
         messages = _Messages(account, commands.doubtful_messages())
         of_account = (
             *messages.findings(),
-            *messages.too_many_repeats(blows),
+            *messages.too_many_repeats(disruptions),
             *commands.findings(),
             *(Finding("button", text) for text in QuestionJudge(account, commands.sent_ids()).problems()),
             *_refused_for_ever(account),
@@ -50,27 +57,29 @@ def judge(accounts: Iterable[AccountEvidence], blows: Sequence[BlowRecord] = ())
 
 
 def _refused_for_ever(account: AccountEvidence) -> Iterator[Finding]:
-    """In the end every file was accepted: nothing says any more that one was refused."""
+    """At the end of a run every configuration file was accepted, so no state says that one was refused."""
     if REFUSED in account.reason:
         yield Finding("reload", f"login/state still says: {account.reason}")
 
 
-def repeats_by_kind(accounts: Iterable[AccountEvidence], blows: Sequence[BlowRecord]) -> Counter[str]:
-    """Counts the messages that were published again, by the kind of the blow before."""
+def repeats_by_kind(
+    accounts: Iterable[AccountEvidence], disruptions: Sequence[DisruptionRecord]
+) -> Counter[str]:
+    """Counts the messages that were published again, by the kind of the disruption before."""
     counts: Counter[str] = Counter()
     for account in accounts:
         for publication in _Messages(account, set()).repeats:
-            counts[_blow_before(blows, publication.at)] += 1
+            counts[_disruption_before(disruptions, publication.at)] += 1
     return counts
 
 
-def _blow_before(blows: Sequence[BlowRecord], at: float) -> str:
-    kinds = [blow.kind for blow in blows if blow.began <= at]
+def _disruption_before(disruptions: Sequence[DisruptionRecord], at: float) -> str:
+    kinds = [disruption.kind for disruption in disruptions if disruption.began <= at]
     return kinds[-1] if kinds else "none"
 
 
 class _Messages:
-    """WeChat to MQTT.
+    """Judges the messages from WeChat to MQTT.
 
     `firsts` are the first publications by seq, in the order in which they came; `repeats` all others.
     """
@@ -82,7 +91,7 @@ class _Messages:
         self.firsts: dict[int, Publication] = {}
         self.repeats: list[Publication] = []
         self._changed: list[int] = []
-        for publication in account.seen:
+        for publication in account.publications:
             if publication.topic.startswith(self._prefix):
                 self._add(publication)
         self._own = {str(line["msg_id"]) for line in account.sent}
@@ -131,13 +140,13 @@ class _Messages:
                 yield Finding("identity", f"seq {number} means the messages {sorted(messages)}")
 
     def _lost(self) -> Iterator[Finding]:
-        """What WeChat handed over was published; what a forgetful broker dropped is in the history."""
+        """Each message from WeChat was published; one that the broker lost is in the history."""
         seen = {str(publication.body["id"]) for publication in self.firsts.values()}
-        if self._account.said is not None:
-            yield from self._left_out(seen)
+        if self._account.written is not None:
+            yield from self._unexplained_losses(seen)
             return
-        owed = [message_id for log in self._account.logs for message_id in _owed(log)]
-        for message_id in owed:
+        missing_message_ids = [message_id for log in self._account.logs for message_id in _expected(log)]
+        for message_id in missing_message_ids:
             if message_id in self._own or message_id in self._account.event_ids:
                 continue
             if message_id not in self._seq_of_id:
@@ -145,16 +154,16 @@ class _Messages:
             if message_id not in seen and not self._account.broker_forgot:
                 yield Finding("lost", f"message {message_id} was never published")
 
-    def _left_out(self, seen: set[str]) -> Iterator[Finding]:
-        """Of a service that keeps nothing: what it handed over, and what was lost without a word."""
+    def _unexplained_losses(self, seen: set[str]) -> Iterator[Finding]:
+        """Judges WeCom, which keeps no messages: a lost one must lie in a gap."""
         account = self._account
         logs, stored = account.connections, self._seq_of_id.keys()
         moved = account.clock_moved
-        for one in left_out(account.said or (), logs, account.gaps, stored, clock_moved=moved):
-            # An event about a gap may be among what the broker forgot.
-            if not (account.broker_forgot and "no gap" in one.why):
-                yield Finding("lost", f"message {one.id} {one.why}")
-        for message_id in answered_too_early(logs, stored):
+        for one in unexplained_losses(account.written or (), logs, account.gaps, stored, clock_moved=moved):
+            # The broker may have lost the event about a gap.
+            if not (account.broker_forgot and "no gap" in one.reason):
+                yield Finding("lost", f"message {one.id} {one.reason}")
+        for message_id in answered_before_stored(logs, stored):
             yield Finding("receipt", f"message {message_id} was answered and is not in the history")
         if not account.broker_forgot:
             for message_id in stored - seen:
@@ -176,7 +185,7 @@ class _Messages:
                 return
             yield Finding("own", f"message {message_id}, which the bridge has sent, was published")
         elif line is None:
-            yield Finding("strange", f"message {message_id} was said by nobody")
+            yield Finding("strange", f"message {message_id} was written by nobody")
         else:
             level = publication.topic.removeprefix(self._prefix)
             if level != self._levels.setdefault(_chat(line), level):
@@ -185,7 +194,7 @@ class _Messages:
                 yield Finding("identity", f"message {message_id} has the text {body['text']!r}")
 
     def _disorder(self) -> Iterator[Finding]:
-        """First publications of a chat come in the order of seq, and that is WeChat's order."""
+        """First publications of a chat come in the order of seq, which is WeChat's order."""
         position = {
             message_id: index
             for index, message_id in enumerate(
@@ -200,21 +209,21 @@ class _Messages:
                 if seq > next_seq:
                     yield Finding("order", f"{topic}: seq {next_seq} came first after {seq}")
                 elif place > next_place:
-                    yield Finding("order", f"{topic}: seq {seq} was said after seq {next_seq}")
+                    yield Finding("order", f"{topic}: seq {seq} was written after seq {next_seq}")
 
-    def too_many_repeats(self, blows: Sequence[BlowRecord]) -> Iterator[Finding]:
-        """After a kill of the bridge; what the broker itself delivers again has its DUP flag."""
-        for index, blow in enumerate(blows):
-            if blow.kind not in KILLS or not blow.single:
+    def too_many_repeats(self, disruptions: Sequence[DisruptionRecord]) -> Iterator[Finding]:
+        """Counts the repeats after each kill of the bridge; a repeat of the broker itself has the DUP flag."""
+        for index, disruption in enumerate(disruptions):
+            if disruption.kind not in KILLS or not disruption.single:
                 continue
-            end = blows[index + 1].began if index + 1 < len(blows) else float("inf")
-            count = sum(blow.began <= one.at < end and not one.dup for one in self.repeats)
+            end = disruptions[index + 1].began if index + 1 < len(disruptions) else float("inf")
+            count = sum(disruption.began <= one.at < end and not one.dup for one in self.repeats)
             if count > MAX_REPEATED_MESSAGES:
-                yield Finding("repeat", f"{count} messages were published again after {blow.kind}")
+                yield Finding("repeat", f"{count} messages were published again after {disruption.kind}")
 
 
-def _owed(log: JsonBody) -> Sequence[str]:
-    """Returns what must be published: of a login that is over, what the client has confirmed."""
+def _expected(log: JsonBody) -> Sequence[str]:
+    """Returns the ids that must be published: of a login that has ended, those that the client has confirmed."""
     messages = [str(message_id) for message_id in log["messages"]]
     return messages if log["active"] else messages[: log["confirmed"]]
 
@@ -224,7 +233,7 @@ def _chat(line: JsonBody) -> str:
 
 
 class _Commands:
-    """MQTT to WeChat."""
+    """Judges the commands from MQTT to WeChat."""
 
     def __init__(self, account: AccountEvidence) -> None:
         self._account = account
@@ -234,7 +243,7 @@ class _Commands:
         self._answers: dict[str, JsonBody] = {}
         self._sent: defaultdict[str, list[JsonBody]] = defaultdict(list)
         self._sends = {command.transaction for command in account.commands if command.transaction}
-        for publication in account.seen:
+        for publication in account.publications:
             self._add(publication)
         for reply in account.replies:
             self._by_correlation[reply.correlation] = reply.body
@@ -291,7 +300,7 @@ class _Commands:
         """Returns the ids of the commands that were sent."""
         return {name for name, one in self._results.items() if one.body.get("status") == "sent"}
 
-    def _result(self, command: GivenCommand) -> JsonBody | None:
+    def _result(self, command: PublishedCommand) -> JsonBody | None:
         if command.transaction:
             data = self._answers.get(command.transaction, {}).get("data")
             return dict(data) if data else None
@@ -300,17 +309,17 @@ class _Commands:
             return publication.body if publication is not None else None
         return self._by_correlation.get(command.correlation)
 
-    def _wrong_command(self, command: GivenCommand) -> Iterator[Finding]:
+    def _wrong_command(self, command: PublishedCommand) -> Iterator[Finding]:
         result = self._result(command)
         times = sum(bool(line["delivered"]) for line in self._sent[command.content])
         name = f"command {command.id or command.correlation.decode()}"
         if result is None:
-            # Without an id nobody can ask again after the broker has forgotten it.
+            # Without an id a command cannot be published again when the broker has lost it.
             if command.id or not self._account.broker_forgot:
                 yield Finding("result", f"{name} has no result (delivered {times} times)")
             return
         status = str(result["status"])
-        # Without an id the bridge cannot know what a broker brings again that has gone back to an older state.
+        # Without an id the bridge cannot recognize what a broker with an older state delivers again.
         may_repeat = command.may_repeat or (not command.id and self._account.broker_forgot)
         honest = bool(result["duplicate_possible"]) or status == "uncertain" or may_repeat
         topic = self._results[command.id].topic if command.id in self._results else ""
@@ -384,12 +393,12 @@ class _Commands:
         for place, line in enumerate(self._lines):
             if line["delivered"]:
                 first_place.setdefault(_content(line), place)
-        lanes: defaultdict[tuple[str, str, str], list[GivenCommand]] = defaultdict(list)
+        by_route: defaultdict[tuple[str, str, str], list[PublishedCommand]] = defaultdict(list)
         for command in self._account.commands:
-            if command.content in first_place and not command.given_again:
+            if command.content in first_place and not command.published_again:
                 # Files and texts of a chat keep one order; a file may wait for its upload.
-                lanes[command.publisher, command.user, ""].append(command)
-        for (publisher, user, _), commands in lanes.items():
+                by_route[command.publisher, command.user, ""].append(command)
+        for (publisher, user, _), commands in by_route.items():
             for command, later in pairwise(commands):
                 if command.content in alone and later.content in bundled:
                     continue

@@ -1,4 +1,4 @@
-"""Child processes of a run: the bridge with a clock that can jump and a planted fault, and the simulator.
+"""Child processes of a run: the bridge, with a clock that can be changed and a planted fault, and the simulator.
 
 Both are forks of a server that has imported everything, so that a start takes milliseconds.
 """
@@ -82,7 +82,7 @@ class ShiftedTime:
         return time.time_ns() + self._control.clock_offset_ms * 1_000_000
 
 
-class Child:
+class ChildProcess:
     """A forked process; `stop` and `kill` return its exit code, a negative one for a signal."""
 
     def __init__(self, process: ForkServerProcess) -> None:
@@ -104,16 +104,16 @@ class Child:
         if self.exit_code is None:
             os.kill(self.pid, number)
 
-    async def catches(self, number: signal.Signals) -> None:
+    async def wait_for_handler(self, number: signal.Signals) -> None:
         """Waits until the process has a handler for a signal: before that, the signal would end it."""
         for _ in range(int(END_SECONDS / POLL_SECONDS)):
-            if self.exit_code is not None or _caught(self.pid) >> (number - 1) & 1:
+            if self.exit_code is not None or _handled_signals(self.pid) >> (number - 1) & 1:
                 return
             await asyncio.sleep(POLL_SECONDS)
 
     async def stop(self) -> int | None:
         """SIGTERM; None when the process does not end in time, which is then killed."""
-        await self.catches(signal.SIGTERM)
+        await self.wait_for_handler(signal.SIGTERM)
         self.send_signal(signal.SIGTERM)
         return await self.wait(END_SECONDS)
 
@@ -135,8 +135,8 @@ class Child:
         return self.exit_code
 
 
-def _caught(pid: int) -> int:
-    """Returns the set of the signals that a process handles, as the kernel shows it."""
+def _handled_signals(pid: int) -> int:
+    """Returns the signals that a process handles, as a bit mask from the kernel."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -144,19 +144,19 @@ def _caught(pid: int) -> int:
     return next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")), 0)
 
 
-def start_bridge(config: Path, log: Path, control: Path, fault: str, address: str = "") -> Child:
+def start_bridge(config: Path, log: Path, control: Path, fault: str, address: str = "") -> ChildProcess:
     """Starts the bridge of a configuration file; `log` gets its output behind that of earlier runs.
 
     With an `address` all its connections come from there, as from a machine of its own (127.0.0.0/8).
     """
     arguments = (config, log, control, fault, address)
-    return Child(CONTEXT.Process(target=_run_bridge, args=arguments, daemon=True))
+    return ChildProcess(CONTEXT.Process(target=_run_bridge, args=arguments, daemon=True))
 
 
-async def start_simulator(seed: int) -> tuple[Child, int]:
+async def start_simulator(seed: int) -> tuple[ChildProcess, int]:
     """Starts WeChat's servers in a process of their own; returns it and its port."""
     reader, writer = CONTEXT.Pipe(duplex=False)
-    child = Child(CONTEXT.Process(target=_run_simulator, args=(seed, writer), daemon=True))
+    child = ChildProcess(CONTEXT.Process(target=_run_simulator, args=(seed, writer), daemon=True))
     writer.close()
     port = await asyncio.to_thread(reader.recv)
     reader.close()

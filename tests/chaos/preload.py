@@ -1,4 +1,4 @@
-"""What runs in the child processes; the only file here, besides `faults.py`, that imports the bridge."""
+"""The functions that run in the child processes; besides `faults.py` only this file imports the bridge."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def shift_clock(source: object) -> None:
 
 
 def connect_from(address: str) -> None:
-    """Binds each connection of this process to an address of the loopback network, whoever opens it.
+    """Binds each connection of this process to an address of the loopback network.
 
-    What opens connections without Python, as PostgreSQL's library does, is not bound.
+    Connections of libraries without Python, such as PostgreSQL's, are not bound.
     """
 
     class BoundSocket(socket.socket):
@@ -55,7 +55,7 @@ def run_bridge(config: Path, on_commit_point: Callable[[str], None]) -> None:
     try:
         asyncio.run(_run_observed(loaded, environment))
     except Wx2MqttError as error:
-        sys.exit(exit_code(error, _complain, "en"))
+        sys.exit(exit_code(error, _print_error, "en"))
 
 
 async def _run_observed(loaded: LoadedSettings, environment: RunEnvironment) -> None:
@@ -76,7 +76,7 @@ async def _run_observed(loaded: LoadedSettings, environment: RunEnvironment) -> 
     await run(loaded, environment)
 
 
-def _complain(line: str) -> None:
+def _print_error(line: str) -> None:
     with contextlib.suppress(OSError):  # the log of a run is on the disk that is full
         print(line, file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""The figures of many runs as Markdown, in English and Chinese, for a terminal and for two marks of a page."""
+"""The figures of many runs as Markdown, in English and Chinese, for a terminal and for the pages."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ BEGIN = "<!-- figures: written by `make chaos REPORT=docs/en/development/chaos.m
 END = "<!-- end of figures -->"
 PERCENT = 0.99
 HEADS: Mapping[Language, str] = {
-    "en": "| blow | times | next message: p50 | p99 | max | next command: p50 | p99 | max | messages repeated |",
+    "en": "| disruption | times | next message: p50 | p99 | max | next command: p50 | p99 | max | messages repeated |",
     "zh": "| 冲击 | 次数 | 下一条消息：p50 | p99 | 最大 | 下一条命令：p50 | p99 | 最大 | 重复的消息 |",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """On what the runs took place; the load is that of the last quarter of an hour."""
+    """The machine of the runs; `load` is the average of the last 15 minutes."""
 
     cores: int
     load: float
@@ -30,13 +30,13 @@ class Machine:
 
 @dataclass(kw_only=True)
 class Figures:
-    """Sums over runs; `recoveries` are seconds by the kind of a single blow and by what came through."""
+    """Sums over runs; `recoveries` are seconds by the kind of a single disruption and by what came through."""
 
     runs: int = 0
     seconds: float = 0.0
     messages: int = 0
     commands: int = 0
-    blows: Counter[str] = field(default_factory=Counter)
+    disruptions: Counter[str] = field(default_factory=Counter)
     repeats: Counter[str] = field(default_factory=Counter)
     findings: Counter[str] = field(default_factory=Counter)
     recoveries: defaultdict[str, defaultdict[str, list[float]]] = field(
@@ -53,10 +53,10 @@ def figures_of(outcomes: Iterable[Outcome]) -> Figures:
         figures.commands += outcome.commands
         figures.repeats += outcome.repeats
         figures.findings.update(finding.kind for finding in outcome.findings)
-        for blow in outcome.blows:
-            figures.blows[blow.kind] += 1
-            for name, seconds in blow.recovery.items():
-                figures.recoveries[blow.kind][name].append(seconds)
+        for disruption in outcome.disruptions:
+            figures.disruptions[disruption.kind] += 1
+            for name, seconds in disruption.recovery.items():
+                figures.recoveries[disruption.kind][name].append(seconds)
     return figures
 
 
@@ -67,10 +67,10 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def markdown(figures: Figures, machine: Machine, language: Language) -> str:
-    """Returns the block for the page: sums, then one row for each kind of blow."""
+    """Returns the block for the page: sums, then one row for each kind of disruption."""
     summary = _summary(figures, machine) if language == "en" else _chinese_summary(figures, machine)
     lines = [summary, "", HEADS[language], "|---|---|---|---|---|---|---|---|---|"]
-    for kind, count in sorted(figures.blows.items()):
+    for kind, count in sorted(figures.disruptions.items()):
         cells = [f"`{kind}`", f"{count:,}"]
         for name in ("message", "command"):
             values = figures.recoveries[kind][name]
@@ -85,7 +85,7 @@ def markdown(figures: Figures, machine: Machine, language: Language) -> str:
 def _summary(figures: Figures, machine: Machine) -> str:
     found = ", ".join(f"{count} `{kind}`" for kind, count in figures.findings.most_common()) or "nothing"
     return (
-        f"{figures.runs:,} seeds, {sum(figures.blows.values()):,} blows, {figures.messages:,} messages and "
+        f"{figures.runs:,} seeds, {sum(figures.disruptions.values()):,} disruptions, {figures.messages:,} messages and "
         f"{figures.commands:,} commands, {figures.seconds / max(1, figures.runs):.1f} s a seed "
         f"({machine.cores} cores, load {machine.load:.0f}, {machine.jobs} side by side). Wrong: {found}."
     )
@@ -94,7 +94,7 @@ def _summary(figures: Figures, machine: Machine) -> str:
 def _chinese_summary(figures: Figures, machine: Machine) -> str:
     found = "、".join(f"{count} 个 `{kind}`" for kind, count in figures.findings.most_common()) or "无"
     return (
-        f"{figures.runs:,} 个种子，{sum(figures.blows.values()):,} 次冲击，{figures.messages:,} 条消息和 "
+        f"{figures.runs:,} 个种子，{sum(figures.disruptions.values()):,} 次冲击，{figures.messages:,} 条消息和 "
         f"{figures.commands:,} 条命令，每个种子 {figures.seconds / max(1, figures.runs):.1f} s"
         f"（{machine.cores} 个核心，负载 {machine.load:.0f}，同时 {machine.jobs} 个）。问题：{found}。"
     )

@@ -1,4 +1,4 @@
-"""One run: a seed says which accounts there are and what hits them; its outcome says what is wrong."""
+"""One run: its seed determines accounts and disruptions; its outcome has the broken promises."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.chaos.account import AccountDriver
-from tests.chaos.blows import BLOWS
 from tests.chaos.changes import Changes
+from tests.chaos.disruptions import DISRUPTIONS
 from tests.chaos.environment import Environment, open_environment
-from tests.chaos.evidence import AccountEvidence, BlowRecord
+from tests.chaos.evidence import AccountEvidence, DisruptionRecord
 from tests.chaos.faults import FAULTS
 from tests.chaos.judge import Finding, judge, repeats_by_kind
 from tests.chaos.questions import Questions
@@ -28,75 +28,80 @@ from tests.chaos.traffic import Traffic
 RUN_SECONDS = 240.0
 """A run that takes longer has failed."""
 FAULT_SEEDS = 8
-"""So many seeds are tried until the judge has seen a planted fault."""
+"""The number of seeds that are tried until the judge finds a planted fault."""
 TOLERATED = {"tolerated, but: context_token is not the newest"}
-"""Oddities of a client that come from a message that was said a moment ago."""
+"""Violations of a client that a message of a moment ago causes."""
 PROBE_SECONDS = 0.2
 """Time between two probes of the recovery."""
 MIN_MESSAGES, MIN_COMMANDS = 11, 6
-"""So many of each account come in a run at least: the traffic goes on for them when all blows were short."""
+"""The least of each account in a run: the traffic goes on for them when all disruptions were short."""
 TRAFFIC_SECONDS = 30.0
 """The longest time that the traffic goes on for them; an account of WeCom takes 6 commands in 5 seconds."""
 AGAIN_SECONDS = 0.5
-"""After this time a command is given again to a broker that may have forgotten it."""
+"""After this time a command is published again to a broker that may have lost it."""
 
 ACCOUNT_SETS = (
     *(("home",), ("home",), ("bot",), ("home", "bot"), ("home", "bot"), ("home", "bot", "office")),
     *(("desk",), ("team",), ("team",), ("home", "team"), ("bot", "desk")),
 )
 PROTOCOLS = ("auto", "auto", "5", "3.1.1")
-BLOW_COUNTS = (2, 3, 3, 4)
+DISRUPTION_COUNTS = (2, 3, 3, 4)
 DOUBLE_SHARE = 0.15
-"""So many blows have a second one beside them."""
+"""The share of disruptions with a second one at the same time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a seed says."""
+    """What a seed determines."""
 
     seed: int
     accounts: tuple[str, ...]
     protocol: str
-    blows: tuple[tuple[str, ...], ...]
+    disruptions: tuple[tuple[str, ...], ...]
 
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What came of a run; `messages` and `commands` are how many there were."""
+    """The outcome of a run; `messages` and `commands` are counts."""
 
     plan: Plan
     seconds: float = 0.0
     findings: list[Finding] = field(default_factory=list)
-    blows: list[BlowRecord] = field(default_factory=list)
+    disruptions: list[DisruptionRecord] = field(default_factory=list)
     repeats: Counter[str] = field(default_factory=Counter)
     messages: int = 0
     commands: int = 0
     folder: str = ""
 
     def slowest(self) -> float:
-        """Returns the longest recovery after a single blow, in seconds."""
-        return max((max(blow.recovery.values()) for blow in self.blows if blow.single), default=0.0)
+        """Returns the longest recovery after a single disruption, in seconds."""
+        return max(
+            (max(disruption.recovery.values()) for disruption in self.disruptions if disruption.single),
+            default=0.0,
+        )
 
 
 def plan_of(seed: int, kinds: Sequence[str] = ()) -> Plan:
-    """Returns the plan of a seed; `kinds` limits the blows."""
-    dice = random.Random(seed)
-    weights = {kind: weight for kind, (_, weight) in BLOWS.items() if not kinds or kind in kinds}
+    """Returns the plan of a seed; `kinds` limits the disruptions."""
+    rng = random.Random(seed)
+    weights = {kind: weight for kind, (_, weight) in DISRUPTIONS.items() if not kinds or kind in kinds}
 
     def choose() -> str:
-        return dice.choices([*weights], [*weights.values()])[0]
+        return rng.choices([*weights], [*weights.values()])[0]
 
-    blows = tuple(
-        (choose(), choose()) if dice.random() < DOUBLE_SHARE and not kinds else (choose(),)
-        for _ in range(dice.choice(BLOW_COUNTS))
+    disruptions = tuple(
+        (choose(), choose()) if rng.random() < DOUBLE_SHARE and not kinds else (choose(),)
+        for _ in range(rng.choice(DISRUPTION_COUNTS))
     )
-    return Plan(seed=seed, accounts=dice.choice(ACCOUNT_SETS), protocol=dice.choice(PROTOCOLS), blows=blows)
+    return Plan(
+        seed=seed, accounts=rng.choice(ACCOUNT_SETS), protocol=rng.choice(PROTOCOLS), disruptions=disruptions
+    )
 
 
-def see_fault(first: int, name: str) -> Outcome | None:
-    """Returns the first run in which the judge sees a planted fault; None when it does not see it."""
+def find_fault(first: int, name: str) -> Outcome | None:
+    """Returns the first run in which the judge finds a planted fault; None when it does not."""
     for seed in range(first, first + FAULT_SEEDS):
-        plan = plan_of(seed, FAULTS[name].blows)
+        plan = plan_of(seed, FAULTS[name].disruptions)
         if FAULTS[name].accounts:
             plan = replace(plan, accounts=FAULTS[name].accounts)
         outcome = run(plan, fault=name)
@@ -135,27 +140,27 @@ async def _bounded(plan: Plan, folder: Path, fault: str, outcome: Outcome) -> No
         async with open_environment(folder, plan.seed, plan.accounts, plan.protocol, fault) as environment:
             evidence = await _carry_out(plan, environment, outcome)
             await environment.stop()
-            (folder / "evidence").write_bytes(pickle.dumps((evidence, outcome.blows)))
-            outcome.findings += judge(evidence, outcome.blows)
-            outcome.findings += [Finding("process", text) for text in environment.wrong]
+            (folder / "evidence").write_bytes(pickle.dumps((evidence, outcome.disruptions)))
+            outcome.findings += judge(evidence, outcome.disruptions)
+            outcome.findings += [Finding("process", text) for text in environment.problems]
             outcome.findings += _log_findings(environment)
-            outcome.repeats = repeats_by_kind(evidence, outcome.blows)
+            outcome.repeats = repeats_by_kind(evidence, outcome.disruptions)
             outcome.messages = sum(len(account.message_ids) for account in environment.accounts)
             outcome.commands = sum(len(account.commands) for account in environment.accounts)
 
 
 async def _carry_out(plan: Plan, environment: Environment, outcome: Outcome) -> list[AccountEvidence]:
-    dice = random.Random(plan.seed + 1)
+    rng = random.Random(plan.seed + 1)
     traffic = Traffic(environment, random.Random(plan.seed + 2))
     changes = Changes(environment.accounts, random.Random(plan.seed + 3))
     questions = Questions(environment, random.Random(plan.seed + 4))
     environment.provocations = (traffic.provoke, changes.provoke)
-    environment.reminders.append(questions.remind)
+    environment.repeated_actions.append(questions.remind)
     await environment.log_in()
     async with traffic.running(), changes.running(), questions.running():
-        for kinds in plan.blows:
-            await asyncio.sleep(dice.uniform(0.1, 0.4))
-            outcome.blows.append(await _inflict(kinds, environment, dice, traffic))
+        for kinds in plan.disruptions:
+            await asyncio.sleep(rng.uniform(0.1, 0.4))
+            outcome.disruptions.append(await _disrupt(kinds, environment, rng, traffic))
         await environment.wait(lambda: _has_traffic(environment), TRAFFIC_SECONDS)
     await environment.drain()
     for control in environment.controls:
@@ -173,13 +178,13 @@ def _has_traffic(environment: Environment) -> bool:
     )
 
 
-async def _inflict(
-    kinds: tuple[str, ...], environment: Environment, dice: random.Random, traffic: Traffic
-) -> BlowRecord:
+async def _disrupt(
+    kinds: tuple[str, ...], environment: Environment, rng: random.Random, traffic: Traffic
+) -> DisruptionRecord:
     began = time.monotonic()
     for kind in kinds[1:]:
-        await BLOWS[kind][0](environment, dice)
-    await BLOWS[kinds[0]][0](environment, dice)
+        await DISRUPTIONS[kind][0](environment, rng)
+    await DISRUPTIONS[kinds[0]][0](environment, rng)
     ended = time.monotonic()
     recoveries = await asyncio.gather(
         *(_recovery(account, environment, traffic, ended) for account in environment.accounts)
@@ -187,8 +192,8 @@ async def _inflict(
     worst = {name: max(one[name] for one in recoveries) for name in recoveries[0]}
     for name, seconds in worst.items():
         if seconds == math.inf:
-            environment.wrong.append(f"no {name} within the time after {' and '.join(kinds)}")
-    return BlowRecord(
+            environment.problems.append(f"no {name} within the time after {' and '.join(kinds)}")
+    return DisruptionRecord(
         kind=kinds[0] if len(kinds) == 1 else "two at once",
         began=began,
         ended=ended,
@@ -219,8 +224,8 @@ async def _recovery(
             not await environment.wait(lambda: given.id in account.results, AGAIN_SECONDS)
             and time.monotonic() < until
         ):
-            if environment.forgot:  # it may have come before the bridge had subscribed again
-                await account.give_again(given)
+            if environment.broker_forgot:  # it may have come before the bridge had subscribed again
+                await account.publish_again(given)
                 await _ask_for_forgotten_login(account)
         return time.monotonic() - since if given.id in account.results else math.inf
 
@@ -229,13 +234,13 @@ async def _recovery(
 
 
 async def _ask_for_forgotten_login(account: AccountDriver) -> None:
-    """A broker that goes back delivers a logout again, and has forgotten the request for a login after it."""
+    """Requests a login again: a broker with an older state delivers a logout again, and has lost the login after it."""
     if account.state == "logged_out":
         await account.ask("login", {"transaction": f"login {time.monotonic()}"})
 
 
 def _log_findings(environment: Environment) -> list[Finding]:
-    """Returns what the bridge itself took for a fault of its own."""
+    """Returns the internal errors in the log of the bridge."""
     text = environment.log.read_text(errors="replace") if environment.log.exists() else ""
     lines = [line for line in text.splitlines() if '"exception"' in line or "Traceback" in line]
     return [Finding("log", line[:600]) for line in lines[:5]]

@@ -1,4 +1,4 @@
-"""The judge sees each broken promise in evidence that a test makes up, and nothing in evidence that is well."""
+"""The judge finds each broken promise in evidence that a test makes up, and nothing in correct evidence."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pytest
 
 from tests.chaos.evidence import (
     AccountEvidence,
-    BlowRecord,
-    GivenAnswer,
-    GivenChange,
-    GivenCommand,
-    GivenQuestion,
+    DisruptionRecord,
     Publication,
+    PublishedChange,
+    PublishedCommand,
+    PublishedQuestion,
+    UserAnswer,
 )
-from tests.chaos.handed_over import ConnectionLog, Gap, Said
 from tests.chaos.judge import MAX_REPEATED_MESSAGES, judge, repeats_by_kind
+from tests.chaos.unstored_messages import ConnectionLog, Gap, WrittenMessage
 
-KILL = BlowRecord(kind="kill", began=10.0, ended=10.1, single=True)
+KILL = DisruptionRecord(kind="kill", began=10.0, ended=10.1, single=True)
 
 
 def message(seq: int, *, at: float = 1.0, user: str = "wife", **body: Any) -> Publication:
@@ -43,8 +43,8 @@ def delivery(number: int, command_id: str, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def well() -> AccountEvidence:
-    """Three messages and two commands, all as they should be."""
+def correct_evidence() -> AccountEvidence:
+    """Returns the evidence of three messages and two commands, all correct."""
     said = [f"m{seq}" for seq in (1, 2, 3)]
     return AccountEvidence(
         name="home",
@@ -55,20 +55,21 @@ def well() -> AccountEvidence:
             {"msg_id": f"m{seq}", "chat": "wife", "kind": "text", "text": f"text {seq}"} for seq in (1, 2, 3)
         ],
         sent=[delivery(1, "c1"), delivery(2, "c2")],
-        seen=[message(1), message(2), message(3), result("c1"), result("c2")],
+        publications=[message(1), message(2), message(3), result("c1"), result("c2")],
         history=[{"seq": seq, "id": f"m{seq}"} for seq in (1, 2, 3)],
         commands=[
-            GivenCommand(id=name, user="wife", content=f"do {name}", publisher="p") for name in ("c1", "c2")
+            PublishedCommand(id=name, user="wife", content=f"do {name}", publisher="p")
+            for name in ("c1", "c2")
         ],
     )
 
 
-def seen(*publications: Publication) -> Callable[[AccountEvidence], AccountEvidence]:
-    return lambda account: replace(account, seen=publications)
+def with_publications(*publications: Publication) -> Callable[[AccountEvidence], AccountEvidence]:
+    return lambda account: replace(account, publications=publications)
 
 
-def more_seen(*publications: Publication) -> Callable[[AccountEvidence], AccountEvidence]:
-    return lambda account: replace(account, seen=[*account.seen, *publications])
+def with_more_publications(*publications: Publication) -> Callable[[AccountEvidence], AccountEvidence]:
+    return lambda account: replace(account, publications=[*account.publications, *publications])
 
 
 def sent(*lines: dict[str, Any]) -> Callable[[AccountEvidence], AccountEvidence]:
@@ -79,18 +80,18 @@ def bundle(*texts: str, bundled: int) -> Callable[[AccountEvidence], AccountEvid
     """Both commands arrive in one message, and their results say so."""
     line = delivery(1, "c1", text="\n\n".join(texts))
     results = [result(name, message_id="sc1", bundled=bundled) for name in ("c1", "c2")]
-    return lambda account: replace(account, sent=[line], seen=[*MESSAGES, *results])
+    return lambda account: replace(account, sent=[line], publications=[*MESSAGES, *results])
 
 
 def bundle_before_a_file(account: AccountEvidence) -> AccountEvidence:
-    """A file that was ordered first arrives behind the texts, which wait for nothing else."""
+    """A file whose command came first arrives after the texts."""
     account = bundle("do c1", "do c2", bundled=2)(account)
     file = delivery(2, "c0", text="", sha256="digest")
-    command = GivenCommand(id="c0", user="wife", content="digest", publisher="p")
+    command = PublishedCommand(id="c0", user="wife", content="digest", publisher="p")
     return replace(
         account,
         sent=[*account.sent, file],
-        seen=[*account.seen, result("c0")],
+        publications=[*account.publications, result("c0")],
         commands=[command, *account.commands],
     )
 
@@ -99,16 +100,20 @@ def created(*groups: str, status: str = "ok", **more: Any) -> Callable[[AccountE
     """An automation asked for the group G1 and got this answer, and WeChat has these groups."""
     answer = {"transaction": "x1", "status": status}
     response = Publication(topic="wx/bridge/response/group", payload=json.dumps(answer).encode())
-    change = GivenChange(transaction="x1", name="group", group="G1", **more)
-    return lambda account: replace(account, seen=[*account.seen, response], changes=[change], groups=groups)
+    change = PublishedChange(transaction="x1", name="group", group="G1", **more)
+    return lambda account: replace(
+        account, publications=[*account.publications, response], changes=[change], groups=groups
+    )
 
 
 def befriended(*friends: str) -> Callable[[AccountEvidence], AccountEvidence]:
     """The answer to `accept_friend` of the stranger S1 is `ok`, and these are the friends at WeChat."""
     answer = {"transaction": "x1", "status": "ok"}
     response = Publication(topic="wx/bridge/response/accept_friend", payload=json.dumps(answer).encode())
-    change = GivenChange(transaction="x1", name="accept_friend", friend="S1")
-    return lambda account: replace(account, seen=[*account.seen, response], changes=[change], friends=friends)
+    change = PublishedChange(transaction="x1", name="accept_friend", friend="S1")
+    return lambda account: replace(
+        account, publications=[*account.publications, response], changes=[change], friends=friends
+    )
 
 
 RESULTS = (result("c1"), result("c2"))
@@ -118,20 +123,20 @@ MESSAGES = (message(1), message(2), message(3))
 @pytest.mark.parametrize(
     ("change", "kinds"),
     [
-        (seen(message(1), message(2), *RESULTS), {"lost"}),
+        (with_publications(message(1), message(2), *RESULTS), {"lost"}),
         (lambda account: replace(account, history=account.history[:2]), {"lost"}),
-        (more_seen(message(5, id="m3")), {"lost", "identity"}),
-        (more_seen(message(3, text="other")), {"identity"}),
-        (seen(*MESSAGES, message(4, id="m3"), *RESULTS), {"identity"}),
-        (seen(message(1), message(2, user="mom"), message(3), *RESULTS), {"identity"}),
-        (seen(message(2), message(1), message(3), *RESULTS), {"order"}),
-        (seen(message(1), message(2, id="m3", text="text 3"), message(3, id="m2", text="text 2")), {"order"}),
-        (more_seen(message(4, id="nobody")), {"strange"}),
-        (more_seen(message(4, id="sc1")), {"own"}),
-        (seen(*MESSAGES, result("c1")), {"result"}),
-        (more_seen(result("c1", status="failed")), {"result"}),
+        (with_more_publications(message(5, id="m3")), {"lost", "identity"}),
+        (with_more_publications(message(3, text="other")), {"identity"}),
+        (with_publications(*MESSAGES, message(4, id="m3"), *RESULTS), {"identity"}),
+        (with_publications(message(1), message(2, user="mom"), message(3), *RESULTS), {"identity"}),
+        (with_publications(message(2), message(1), message(3), *RESULTS), {"order"}),
+        (with_publications(message(1), message(2, id="m3", text="text 3"), message(3, id="m2", text="text 2")), {"order"}),
+        (with_more_publications(message(4, id="nobody")), {"strange"}),
+        (with_more_publications(message(4, id="sc1")), {"own"}),
+        (with_publications(*MESSAGES, result("c1")), {"result"}),
+        (with_more_publications(result("c1", status="failed")), {"result"}),
         (sent(delivery(1, "c1")), {"result"}),
-        (seen(*MESSAGES, result("c1", status="expired", message_id=None), result("c2")), {"result"}),
+        (with_publications(*MESSAGES, result("c1", status="expired", message_id=None), result("c2")), {"result"}),
         (sent(delivery(1, "c1"), delivery(2, "c1"), delivery(3, "c2")), {"repeat"}),
         (sent(delivery(1, "c2"), delivery(2, "c1")), {"order"}),
         (sent(delivery(1, "c1"), delivery(2, "c2", client_msg_id="key of c1")), {"identity"}),
@@ -148,10 +153,10 @@ MESSAGES = (message(1), message(2), message(3))
         (befriended("wife"), {"change"}),
     ],
 )  # fmt: skip
-def test_a_broken_promise_is_seen(change, kinds):
-    account = change(well())
-    if not any(one.topic.startswith("wx/result") for one in account.seen):
-        account = replace(account, seen=[*account.seen, *RESULTS])
+def test_a_broken_promise_is_found(change, kinds):
+    account = change(correct_evidence())
+    if not any(one.topic.startswith("wx/result") for one in account.publications):
+        account = replace(account, publications=[*account.publications, *RESULTS])
     assert kinds <= {finding.kind for finding in judge([account])}
 
 
@@ -159,38 +164,43 @@ def test_a_broken_promise_is_seen(change, kinds):
     "change",
     [
         lambda account: account,
-        more_seen(message(2), message(3)),
-        more_seen(result("c1")),
-        lambda account: replace(account, seen=[*MESSAGES[:2], *RESULTS], broker_forgot=True),
+        with_more_publications(message(2), message(3)),
+        with_more_publications(result("c1")),
+        lambda account: replace(account, publications=[*MESSAGES[:2], *RESULTS], broker_forgot=True),
         lambda account: replace(
-            account, seen=[*MESSAGES[:2], *RESULTS], history=account.history[:2],
+            account, publications=[*MESSAGES[:2], *RESULTS], history=account.history[:2],
             logs=[{"active": False, "messages": ["m1", "m2", "m3"], "confirmed": 2}],
         ),
         lambda account: replace(
             account, sent=[delivery(1, "c1"), delivery(2, "c1"), delivery(3, "c2")],
-            seen=[*MESSAGES, result("c1", duplicate_possible=True), result("c2")],
+            publications=[*MESSAGES, result("c1", duplicate_possible=True), result("c2")],
         ),
         lambda account: replace(
             account, sent=[delivery(2, "c2")],
-            seen=[*MESSAGES, result("c1", status="uncertain", message_id=None), result("c2")],
+            publications=[*MESSAGES, result("c1", status="uncertain", message_id=None), result("c2")],
         ),
         created("family", "G1 renamed"),
         created("G1", status="error"),
         created("G1", "G1", may_repeat=True),
         befriended("wife", "S1"),
         lambda account: replace(account, levels={}),
-        lambda account: replace(account, seen=[*MESSAGES[:2], *RESULTS], history=account.history[:2], event_ids={"m3"}),
+        lambda account: replace(account, publications=[*MESSAGES[:2], *RESULTS], history=account.history[:2], event_ids={"m3"}),
         bundle("2 messages were waiting:", "do c1", "do c2", bundled=2),
         bundle("do c1", "do c2", bundled=2),
         bundle_before_a_file,
     ],
 )  # fmt: skip
 def test_what_the_promises_allow_is_no_finding(change):
-    assert judge([change(well())]) == []
+    assert judge([change(correct_evidence())]) == []
 
 
 def test_what_a_forgetful_broker_dropped_must_be_in_the_history():
-    account = replace(well(), seen=[*MESSAGES[:2], *RESULTS], history=well().history[:2], broker_forgot=True)
+    account = replace(
+        correct_evidence(),
+        publications=[*MESSAGES[:2], *RESULTS],
+        history=correct_evidence().history[:2],
+        broker_forgot=True,
+    )
     assert {finding.kind for finding in judge([account])} == {"lost"}
 
 
@@ -198,7 +208,7 @@ def test_an_own_message_is_allowed_only_of_an_attempt_without_an_answer_and_with
     results = (result("c1", duplicate_possible=True), result("c2"))
     for command_id, kinds in (("c1", set()), ("c2", {"own"})):
         own = message(4, id=f"s{command_id}")
-        account = replace(well(), seen=[*MESSAGES, own, *results], clock_was_wrong=True)
+        account = replace(correct_evidence(), publications=[*MESSAGES, own, *results], clock_was_wrong=True)
         assert {finding.kind for finding in judge([account])} == kinds
         assert {finding.kind for finding in judge([replace(account, clock_was_wrong=False)])} == {"own"}
 
@@ -208,25 +218,30 @@ def test_more_repeats_than_one_window_after_a_kill_are_a_finding():
     numbers = range(1, count + 1)
     lines = [{"msg_id": f"m{seq}", "chat": "wife", "kind": "text", "text": f"text {seq}"} for seq in numbers]
     account = replace(
-        well(),
+        correct_evidence(),
         lines=lines,
         logs=[{"active": True, "messages": [f"m{seq}" for seq in numbers], "confirmed": count}],
         history=[{"seq": seq, "id": f"m{seq}"} for seq in numbers],
-        seen=[*(message(seq) for seq in numbers), *(message(seq, at=11.0) for seq in numbers), *RESULTS],
+        publications=[
+            *(message(seq) for seq in numbers),
+            *(message(seq, at=11.0) for seq in numbers),
+            *RESULTS,
+        ],
     )
     assert repeats_by_kind([account], [KILL]) == {"kill": count}
     assert [finding.kind for finding in judge([account], [KILL])] == ["repeat"]
     fewer = replace(
-        account, seen=[one for one in account.seen if one.at != 11.0 or b'"m1"' not in one.payload]
+        account,
+        publications=[one for one in account.publications if one.at != 11.0 or b'"m1"' not in one.payload],
     )
     assert judge([fewer], [KILL]) == []
     assert judge([account], [replace(KILL, kind="broker line cut")]) == []
 
 
 def test_a_refusal_that_is_said_for_ever_is_a_finding():
-    assert judge([replace(well(), reason="logged in as 王小明")]) == []
+    assert judge([replace(correct_evidence(), reason="logged in as 王小明")]) == []
     said = "the configuration file was refused at the last reload, so the settings of before hold"
-    assert [finding.kind for finding in judge([replace(well(), reason=said)])] == ["reload"]
+    assert [finding.kind for finding in judge([replace(correct_evidence(), reason=said)])] == ["reload"]
 
 
 # WeCom, which acknowledges nothing and keeps nothing
@@ -238,12 +253,12 @@ def on_wecom(
     """Somebody wrote m1, m2 … to a bot, one a minute; these are stored, and this gap was told."""
     names = sorted({name for log in logs for name in log.messages} | {*lost})
     return replace(
-        well(),
+        correct_evidence(),
         logs=[{"active": log.active, "messages": log.messages, "confirmed": 0} for log in logs],
         connections=logs,
-        said=[Said(id=name, at=60.0 * int(name[1:]), lost=name in lost) for name in names],
+        written=[WrittenMessage(id=name, at=60.0 * int(name[1:]), lost=name in lost) for name in names],
         gaps=[] if gap is None else [gap],
-        seen=[*(message(seq, id=name) for seq, name in enumerate(stored, 1)), *RESULTS],
+        publications=[*(message(seq, id=name) for seq, name in enumerate(stored, 1)), *RESULTS],
         lines=[
             {"msg_id": name, "chat": "wife", "kind": "text", "text": f"text {seq}"}
             for seq, name in enumerate(stored, 1)
@@ -291,22 +306,27 @@ def answered(message_id: str = "m3", *, key: str = "yes", **more: Any) -> Public
     return Publication(topic="wx/event/button", payload=json.dumps(body).encode())
 
 
-def asked(*publications: Publication) -> AccountEvidence:
+def evidence_of_question(*publications: Publication) -> AccountEvidence:
     """The command c1 was a question, whose answer was the message m3, and the subscriber saw these."""
-    question = GivenQuestion(
-        command_id="c1", user="wife", text="do c1", keys={"Yes": "yes", "No": "no"}, choice="Yes", way="text",
-        answers=[GivenAnswer(key="yes", message_id="m3")],
+    question = PublishedQuestion(
+        command_id="c1", user="wife", text="do c1", keys={"Yes": "yes", "No": "no"}, choice="Yes", method="text",
+        answers=[UserAnswer(key="yes", message_id="m3")],
     )  # fmt: skip
     shown = [delivery(1, "c1", text="do c1\n1 Yes\n2 No"), delivery(2, "c2")]
-    return replace(well(), questions=[question], sent=shown, seen=[*MESSAGES[:2], *RESULTS, *publications])
+    return replace(
+        correct_evidence(),
+        questions=[question],
+        sent=shown,
+        publications=[*MESSAGES[:2], *RESULTS, *publications],
+    )
 
 
 MARKED = message(3, button={"command_id": "c1", "key": "yes"})
 
 
 def test_one_answer_to_a_question_is_well_also_when_it_is_published_again():
-    assert judge([asked(MARKED, answered(), answered())]) == []
-    assert judge([replace(asked(message(3)), broker_forgot=True)]) == []
+    assert judge([evidence_of_question(MARKED, answered(), answered())]) == []
+    assert judge([replace(evidence_of_question(message(3)), broker_forgot=True)]) == []
 
 
 @pytest.mark.parametrize(
@@ -323,11 +343,12 @@ def test_one_answer_to_a_question_is_well_also_when_it_is_published_again():
     ],
 )
 def test_a_wrong_answer_to_a_question_is_seen(publications):
-    assert {finding.kind for finding in judge([asked(*publications)])} == {"button"}
+    assert {finding.kind for finding in judge([evidence_of_question(*publications)])} == {"button"}
 
 
 def test_a_question_whose_buttons_are_not_shown_is_what_nobody_asked_for():
     account = replace(
-        asked(MARKED, answered()), sent=[delivery(1, "c1", text="do c1\n1 Yes"), delivery(2, "c2")]
+        evidence_of_question(MARKED, answered()),
+        sent=[delivery(1, "c1", text="do c1\n1 Yes"), delivery(2, "c2")],
     )
     assert "strange" in {finding.kind for finding in judge([account])}

@@ -1,4 +1,4 @@
-"""People who write and automations that command, at random moments, until the run stops them."""
+"""People who write and automations that send commands, at random times, until the run stops them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tests.chaos.evidence import GivenCommand
+from tests.chaos.evidence import PublishedCommand
 
 if TYPE_CHECKING:
     from tests.chaos.account import AccountDriver
@@ -20,13 +20,13 @@ MESSAGE_SECONDS, REQUEST_SECONDS = 0.05, 0.6
 """Between two messages or requests of an account, on average."""
 
 BURST_SHARE, BURST_SIZE = 0.03, 30
-"""So many messages of one chat come at one moment, sometimes."""
+"""The share of writes that are a burst, and the number of messages in a burst."""
 FILE_SHARE = 0.08
 WITHOUT_ID_SHARE = 0.1
 AS_REQUEST_SHARE = 0.05
 
 MAX_OPEN_COMMANDS = 25
-"""A publisher waits while so many of its commands have no result: on a busy machine the next one would wait behind them."""
+"""A publisher waits while so many of its commands have no result."""
 TTL_SECONDS = 900
 REQUESTS = ("health", "contacts", "history")
 RECEIVED_FILES = {
@@ -76,8 +76,8 @@ AVATARS_THROUGH = {"webwxgeticon": ("wife", "mom", "lilei"), "webwxgetheadimg": 
 """Whose avatar is fetched by an endpoint."""
 
 
-class Place(Protocol):
-    """Where the traffic is: the accounts, and the version of MQTT that the run is about."""
+class TrafficEnvironment(Protocol):
+    """The accounts of a run, and its version of MQTT."""
 
     protocol: str
 
@@ -88,15 +88,15 @@ class Place(Protocol):
 class Traffic:
     """The traffic of one run: all its texts are different. `pace` 2 is half as much."""
 
-    def __init__(self, environment: Place, dice: random.Random, pace: float = 1.0) -> None:
+    def __init__(self, environment: TrafficEnvironment, rng: random.Random, pace: float = 1.0) -> None:
         self._environment = environment
-        self._dice = dice
+        self._rng = rng
         self._pace = pace
         self._number = 0
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Traffic for as long as the block lasts; what was begun is ended."""
+        """Produces traffic for as long as the block lasts; what was begun is finished."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             for account in self._environment.accounts:
@@ -110,36 +110,36 @@ class Traffic:
                 stop.set()
 
     async def _write(self, account: AccountDriver, chat: str, stop: asyncio.Event) -> None:
-        while not await paused(stop, self._pace * MESSAGE_SECONDS * len(account.writers), self._dice):
-            # An own picture in a chat where an attempt with a picture had no answer counts as its echo.
-            if self._dice.random() < FILE_SHARE and chat != "filehelper":
-                await self.say_file(account, chat, self._dice.choice(RECEIVED_FILES[account.backend]))
+        while not await wait_or_stop(stop, self._pace * MESSAGE_SECONDS * len(account.writers), self._rng):
+            # An own picture would count as the echo of an attempt with a picture that had no answer.
+            if self._rng.random() < FILE_SHARE and chat != "filehelper":
+                await self.say_file(account, chat, self._rng.choice(RECEIVED_FILES[account.backend]))
             else:
-                count = BURST_SIZE if self._dice.random() < BURST_SHARE else 1
+                count = BURST_SIZE if self._rng.random() < BURST_SHARE else 1
                 await account.say(
                     chat, f"{chat} {self._next()}/{{n}}" if count > 1 else self._text(chat), count
                 )
 
     async def say_file(self, account: AccountDriver, chat: str, kind: str) -> None:
-        """Somebody sends a file of this kind."""
-        size = {} if kind == "location" else {"bytes_of": self._dice.randrange(200, 40_000)}
+        """Lets a person send a file of this kind."""
+        size = {} if kind == "location" else {"bytes_of": self._rng.randrange(200, 40_000)}
         await account.say(chat, "", kind=kind, **size)
 
     async def _command(self, account: AccountDriver, stop: asyncio.Event) -> None:
-        while not await paused(stop, self._pace * account.command_seconds, self._dice):
+        while not await wait_or_stop(stop, self._pace * account.command_seconds, self._rng):
             if len(account.unanswered()) < MAX_OPEN_COMMANDS:
-                await self.command(account, self._dice.choice(account.users))
+                await self.command(account, self._rng.choice(account.users))
 
-    async def command(self, account: AccountDriver, user: str, extension: str = "") -> GivenCommand:
-        """Publishes a command of a random form; it counts when the broker has acknowledged it.
+    async def command(self, account: AccountDriver, user: str, extension: str = "") -> PublishedCommand:
+        """Publishes a command of a random form; returns when the broker has acknowledged it.
 
         With an `extension` it sends a file.
         """
-        number, chance = self._next(), self._dice.random()
+        number, chance = self._next(), self._rng.random()
         if not extension and chance < FILE_SHARE:
-            extension = self._dice.choice(SENT_FILES[account.backend])
+            extension = self._rng.choice(SENT_FILES[account.backend])
         if extension:
-            data = HEADS[extension] + self._dice.randbytes(self._dice.randrange(100, 20_000))
+            data = HEADS[extension] + self._rng.randbytes(self._rng.randrange(100, 20_000))
             content = hashlib.sha256(data).hexdigest()
             body: dict[str, Any] = {
                 "kind": SENT_KINDS[extension],
@@ -150,33 +150,35 @@ class Traffic:
             content = f"to {user} {number}"
             body = {"text": content}
         body["ttl"] = TTL_SECONDS
-        command = GivenCommand(id=f"c{number}", user=user, content=content, publisher=account.publisher_name)
+        command = PublishedCommand(
+            id=f"c{number}", user=user, content=content, publisher=account.publisher_name
+        )
         has_responses = self._environment.protocol != "3.1.1"
         if has_responses and FILE_SHARE <= chance < FILE_SHARE + WITHOUT_ID_SHARE:
             command.id, command.correlation = "", f"c{number}".encode()
             reply = {"ResponseTopic": f"reply/{account.name}", "CorrelationData": command.correlation}
-            await account.give(command, f"out/{user}", json.dumps(body), **reply)
+            await account.publish_command(command, f"out/{user}", json.dumps(body), **reply)
         elif chance > 1 - AS_REQUEST_SHARE:
             request = {"user": user, "transaction": f"t{number}", "id": command.id, **body}
             command.transaction = f"t{number}"
-            await account.give(command, "bridge/request/send", json.dumps(request))
+            await account.publish_command(command, "bridge/request/send", json.dumps(request))
         else:
-            await account.give(command, f"out/{user}", json.dumps({"id": command.id, **body}))
+            await account.publish_command(command, f"out/{user}", json.dumps({"id": command.id, **body}))
         return command
 
-    async def plain_command(self, account: AccountDriver) -> GivenCommand:
+    async def plain_command(self, account: AccountDriver) -> PublishedCommand:
         """Publishes a text with an id."""
         number, user = self._next(), account.users[0]
-        command = GivenCommand(
+        command = PublishedCommand(
             id=f"c{number}", user=user, content=f"to {user} {number}", publisher=account.publisher_name
         )
         body = {"id": command.id, "text": command.content, "ttl": TTL_SECONDS}
-        await account.give(command, f"out/{user}", json.dumps(body))
+        await account.publish_command(command, f"out/{user}", json.dumps(body))
         return command
 
     async def _request(self, account: AccountDriver, stop: asyncio.Event) -> None:
-        while not await paused(stop, self._pace * REQUEST_SECONDS, self._dice):
-            await self._ask(account, self._dice.choice(REQUESTS))
+        while not await wait_or_stop(stop, self._pace * REQUEST_SECONDS, self._rng):
+            await self._ask(account, self._rng.choice(REQUESTS))
 
     async def _ask(self, account: AccountDriver, name: str, **fields: Any) -> None:
         transaction = f"t{self._next()}"
@@ -184,14 +186,14 @@ class Traffic:
         await account.ask(name, {"transaction": transaction, **fields})
 
     async def provoke(self, account: AccountDriver, endpoint: str) -> None:
-        """Does what makes the bridge call an endpoint, where the usual traffic seldom does."""
+        """Makes the bridge call an endpoint that the usual traffic seldom needs."""
         if endpoint in RECEIVED_THROUGH:
             chats = [chat for chat in account.writers if chat != "filehelper"]
-            await self.say_file(account, self._dice.choice(chats), RECEIVED_THROUGH[endpoint])
+            await self.say_file(account, self._rng.choice(chats), RECEIVED_THROUGH[endpoint])
         elif endpoint in SENT_THROUGH:
-            await self.command(account, self._dice.choice(account.users), SENT_THROUGH[endpoint])
+            await self.command(account, self._rng.choice(account.users), SENT_THROUGH[endpoint])
         elif endpoint in AVATARS_THROUGH:
-            await self._ask(account, "media", avatar=self._dice.choice(AVATARS_THROUGH[endpoint]))
+            await self._ask(account, "media", avatar=self._rng.choice(AVATARS_THROUGH[endpoint]))
 
     def _text(self, chat: str) -> str:
         return f"{chat} {self._next()} ☀ <&>"
@@ -201,9 +203,9 @@ class Traffic:
         return self._number
 
 
-async def paused(stop: asyncio.Event, mean_seconds: float, dice: random.Random) -> bool:
-    """Waits like a person; returns True when it is time to stop."""
+async def wait_or_stop(stop: asyncio.Event, mean_seconds: float, rng: random.Random) -> bool:
+    """Waits for a random time; returns whether `stop` is set."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(dice.expovariate(1 / mean_seconds)):
+        async with asyncio.timeout(rng.expovariate(1 / mean_seconds)):
             await stop.wait()
     return stop.is_set()

@@ -1,6 +1,6 @@
-"""An account on WeCom: what people and servers do with its bot, and the record of that.
+"""Drives an account on WeCom, and records what happens.
 
-WeCom acknowledges nothing and keeps nothing: what a run owes is in `handed_over.py`.
+WeCom keeps no messages and gets no acknowledgement: `unstored_messages.py` says which ones may be lost.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from tests.chaos.account import AccountDriver
 from tests.chaos.evidence import AccountEvidence
-from tests.chaos.handed_over import ConnectionLog, Said, left_out
+from tests.chaos.unstored_messages import ConnectionLog, WrittenMessage, unexplained_losses
 from tests.support.deadlines import allowed
 
 PEOPLE = ("me", "wife", "mom", "lilei", "hanmeimei")
@@ -22,15 +22,15 @@ MEMBER = "mom"
 """Who writes in the group."""
 
 WRONG_SECRET = 40001
-TOLD_SECONDS = 10.0
-"""So long after a take-over or a refusal the account says that a person must ask for the next login."""
+STATE_SECONDS = 10.0
+"""In this time after a take-over or a refusal the state says that a person must request the next login."""
 LOGIN_SECONDS = 20.0
 AGAIN_SECONDS = 2.0
-"""A person asks for the login again after this time: a broker that has forgotten the bridge keeps no request."""
+"""A person requests the login again after this time: a broker that has lost the session keeps no request."""
 
 
 class WeComDriver(AccountDriver):
-    """`scanned`: somebody makes the bot by a scan; else it is one of the configuration."""
+    """`scanned`: the bot is created by a scan; else it is configured."""
 
     def __init__(self, *arguments: Any, scanned: bool, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -38,7 +38,7 @@ class WeComDriver(AccountDriver):
         self.part = "wecom/"
         self.writers = ("me", "wife", "mom", "lilei", GROUP)
         self.users = ("wife", "mom", "me", GROUP)
-        self.asked = ("lilei", "hanmeimei", GROUP)
+        self.question_chats = ("lilei", "hanmeimei", GROUP)
         self.levels = {chat: chat for chat in (*PEOPLE, GROUP)}
         self.command_seconds = 0.8  # a chat takes 20 a minute
         self.drain_seconds = 80.0
@@ -96,18 +96,18 @@ class WeComDriver(AccountDriver):
 
     @override
     async def log_out(self, retcode: int) -> None:
-        """Another program takes the bot over. The bridge must leave it alone until a person asks.
+        """Lets another program take the bot over. The bridge must not connect until a person requests it.
 
-        Without a connection the bridge could not be told: it would take the bot back, which is nobody's fault.
+        The bridge must be connected before: else it would not learn of it, and would take the bot back.
         """
         query = {"for": "online", "bot": await self._bot(), "seconds": LOGIN_SECONDS}
         await self.control.get("wecom/wait", **query)
         await self.control.post("wecom/takeover", bot=await self._bot())
-        await self._environment.wait(lambda: self.state == "logged_out", allowed(TOLD_SECONDS))
+        await self._environment.wait(lambda: self.state == "logged_out", allowed(STATE_SECONDS))
         await self.ask_for_login()
 
     async def refuse(self) -> None:
-        """WeCom refuses the credentials for a moment; no second subscription may follow by itself."""
+        """Lets WeCom refuse the credentials for a moment; the bridge must not subscribe again by itself."""
         bot_id = await self._bot()
         await self.control.post("wecom/bot", bot=bot_id, refuses=WRONG_SECRET)
         await self.control.post("wecom/kick", bot=bot_id)
@@ -122,7 +122,7 @@ class WeComDriver(AccountDriver):
         await self.control.post("wecom/kick", bot=await self._bot())
 
     async def ask_for_login(self) -> None:
-        """A person asks for the login, who may do so at any time: the simulator takes it for no loop."""
+        """Requests the login as a person; meanwhile the simulator does not check for loops."""
         await self.control.post("wecom/settings", takeover_pause=0, refusal_pause=0)
         until = time.monotonic() + allowed(LOGIN_SECONDS)
         while self.state != "online" and time.monotonic() < until:
@@ -133,12 +133,12 @@ class WeComDriver(AccountDriver):
 
     # The record
 
-    async def said(self) -> list[Said]:
-        """Returns what people wrote to the bot."""
+    async def written(self) -> list[WrittenMessage]:
+        """Returns the messages that people wrote to the bot."""
         bot_id = await self._bot()
         lines = (await self.control.get("wecom/feed"))["lines"]
         return [
-            Said(id=line["msg_id"], at=line["time"], lost=line["lost"])
+            WrittenMessage(id=line["msg_id"], at=line["time"], lost=line["lost"])
             for line in lines
             if line["bot_id"] == bot_id and line["sender"] != "bot"
         ]
@@ -157,20 +157,22 @@ class WeComDriver(AccountDriver):
         return [line for line in lines if line["bot_id"] == bot_id and line["command"] == "send"]
 
     @override
-    async def owed(self) -> set[str]:
+    async def missing_message_ids(self) -> set[str]:
         """Returns the ids of the messages that must come and did not yet.
 
-        A broker that has forgotten some of them brings them no more: nothing is waited for.
+        It returns none when a broker has lost messages.
         """
-        if self._environment.forgot:
+        if self._environment.broker_forgot:
             return set()
         moved = self._environment.clock_moved
-        logs, said = await self.connection_logs(), await self.said()
-        return {one.id for one in left_out(said, logs, self.gaps, self.message_ids, clock_moved=moved)}
+        logs, said = await self.connection_logs(), await self.written()
+        return {
+            one.id for one in unexplained_losses(said, logs, self.gaps, self.message_ids, clock_moved=moved)
+        }
 
     @override
     async def messages_of_ended_logins(self) -> set[str]:
-        """A file can be fetched by its address, whatever login it came in."""
+        """Returns none: a file can be fetched by its address in any login."""
         return set()
 
     @override
@@ -192,7 +194,7 @@ class WeComDriver(AccountDriver):
                 for line in await self._sent_lines()
             ],
             connections=logs,
-            said=await self.said(),
+            written=await self.written(),
         )
 
 

@@ -1,4 +1,4 @@
-"""`make test-cluster`: runs seeds one after the other, prints what each brought, and fails when a promise was broken."""
+"""`make test-cluster`: runs seeds one after the other, prints their results, and fails when a promise was broken."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.cluster.blows import BLOWS
 from tests.cluster.brokers import missing_program
+from tests.cluster.disruptions import DISRUPTIONS
 from tests.cluster.environment import RunSize
 from tests.cluster.report import BEGIN, END, HEADS, markdown
 from tests.cluster.run import Outcome, plan_of, run
@@ -27,8 +27,10 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make test-cluster", description=__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--seed", type=int, default=None, help="the first seed; default: at random")
-    parser.add_argument("--blows", type=int, default=6, help="blows of a seed")
-    parser.add_argument("--blow", action="append", default=[], choices=[*BLOWS], help="only this kind")
+    parser.add_argument("--disruptions", type=int, default=6, help="disruptions of a seed")
+    parser.add_argument(
+        "--disruption", action="append", default=[], choices=[*DISRUPTIONS], help="only this kind"
+    )
     parser.add_argument("--bots", type=int, default=RunSize.bots, help="accounts on iLink")
     parser.add_argument("--webs", type=int, default=RunSize.webs, help="accounts on web WeChat")
     parser.add_argument("--desks", type=int, default=RunSize.desks, help="bots of WeCom")
@@ -61,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     outcomes: list[Outcome] = pickle.loads(earlier.read_bytes()) if earlier and earlier.exists() else []
     has_findings = False
     for number, seed in enumerate(range(first, first + options.seeds), 1):
-        outcome = run(plan_of(seed, size, options.blows, options.blow), keep)
+        outcome = run(plan_of(seed, size, options.disruptions, options.disruption), keep)
         has_findings |= bool(outcome.findings)
         outcomes.append(outcome)
         _show(outcome, f"{number}/{options.seeds}")
@@ -77,11 +79,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _show(outcome: Outcome, progress: str) -> None:
     word = "WRONG" if outcome.findings else "well"
-    blows = ", ".join(
-        f"{blow.kind} ({', '.join(f'{max(values, default=0):.1f} s' for values in blow.recovery.values())})"
-        for blow in outcome.blows
+    disruptions = ", ".join(
+        f"{disruption.kind} ({', '.join(f'{max(values, default=0):.1f} s' for values in disruption.recovery.values())})"
+        for disruption in outcome.disruptions
     )
-    print(f"{progress} seed {outcome.plan.seed} {outcome.seconds:.0f} s {word}: {blows}", flush=True)
+    print(f"{progress} seed {outcome.plan.seed} {outcome.seconds:.0f} s {word}: {disruptions}", flush=True)
     for finding in outcome.findings[:SHOWN_FINDINGS]:
         print(f"    {finding.kind}: {finding.text[-SHOWN_CHARACTERS:]}")
     if outcome.folder:

@@ -1,4 +1,4 @@
-"""The simulated servers of many accounts in one process, and the record of who called them.
+"""The simulated servers of many accounts in one process, and the record of their calls.
 
 Each account has servers of its own, on a port of its own. The record is a file of JSON lines: a call begins, a call
 ends, a connection is lost.
@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
 
-from tests.chaos.launcher import Child
+from tests.chaos.launcher import ChildProcess
 from tests.cluster.evidence import Call
 from tests.support.forks import CONTEXT
 from wx2mqtt.simulator import server
@@ -28,10 +28,12 @@ from wx2mqtt.simulator.wecom import gateway
 from wx2mqtt.simulator.wecom.commands import Call as GatewayCall
 
 
-async def start_simulators(names: Sequence[str], seed: int, record: Path) -> tuple[Child, dict[str, int]]:
+async def start_simulators(
+    names: Sequence[str], seed: int, record: Path
+) -> tuple[ChildProcess, dict[str, int]]:
     """Starts the servers of these accounts; returns their process and the port of each."""
     reader, writer = CONTEXT.Pipe(duplex=False)
-    child = Child(CONTEXT.Process(target=_run, args=(tuple(names), seed, record, writer), daemon=True))
+    child = ChildProcess(CONTEXT.Process(target=_run, args=(tuple(names), seed, record, writer), daemon=True))
     writer.close()
     ports: dict[str, int] = await asyncio.to_thread(reader.recv)
     reader.close()
@@ -78,7 +80,7 @@ async def _serve(names: Sequence[str], seed: int, record: Path, writer: Connecti
 
 
 class _Recorder:
-    """Writes down what the servers are asked; `names` are the accounts by the ids of their simulated services."""
+    """Records the calls to the servers; `names` are the accounts by the ids of their simulated services."""
 
     def __init__(self, file: IO[str]) -> None:
         self.names: dict[int, str] = {}

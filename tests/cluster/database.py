@@ -95,7 +95,7 @@ class DatabaseServer:
         self._wait()
 
     def kill(self) -> None:
-        """SIGKILL of the server and of all that it started; its connections end at once."""
+        """Kills the server and all its processes; its connections end at once."""
         if self._process is None:
             return
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
@@ -110,7 +110,7 @@ class DatabaseServer:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def stop(self) -> None:
-        """A fast shutdown."""
+        """Shuts the server down (fast shutdown)."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(MAX_WAIT_SECONDS)
@@ -122,7 +122,7 @@ class DatabaseServer:
             assert connection.execute("SELECT pg_promote(true, 60)").fetchone() == (True,)
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
-        """Connects past all lines, as a person at the server does."""
+        """Connects directly, without a proxy."""
         address = f"host={self.folder} port={self.port} user={USER} dbname={database}"
         return psycopg.connect(address, autocommit=True)
 
@@ -168,7 +168,7 @@ class DatabasePair:
             server.kill()
 
     def stop_both(self) -> None:
-        """A fast shutdown of both: there is no database, and nobody who could be promoted."""
+        """Shuts both servers down: there is no database, and no standby to promote."""
         self.primary.stop()
         self.standby.stop()
 

@@ -1,4 +1,4 @@
-"""Everything a run needs: instances on machines of their own, database, brokers, network, WeChat, and clients."""
+"""Everything that a run needs: instances on simulated machines, database, brokers, network, WeChat, and clients."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.chaos.account import AccountDriver, SimulatorControl
 from tests.chaos.client import Client
 from tests.chaos.environment import driver_of
 from tests.chaos.evidence import AccountEvidence, Publication
-from tests.chaos.launcher import Child, ControlBlock, start_bridge
+from tests.chaos.launcher import ChildProcess, ControlBlock, start_bridge
 from tests.cluster.brokers import BrokerCluster
 from tests.cluster.calls import read_calls, start_simulators
 from tests.cluster.database import NAME, DatabasePair
-from tests.cluster.evidence import Call, ClusterBlow, ClusterEvidence, Session
-from tests.cluster.network import LOCAL, Network, Passage
+from tests.cluster.evidence import Call, ClusterDisruption, ClusterEvidence, Session
+from tests.cluster.network import LOCAL, Network, NetworkConnection
 from tests.support.deadlines import allowed
 from tests.support.postgresql import USER
 
@@ -36,10 +36,10 @@ KEEPALIVE_SECONDS = 10
 LOGIN_SECONDS = 60.0
 DRAIN_SECONDS = 60.0
 SETTLE_SECONDS, QUIET_SECONDS = 60.0, 3.0
-"""Accounts have stopped to move when nothing changes for so long, which they do by then."""
+"""Moves have ended when no state changes for `QUIET_SECONDS`, which is so within `SETTLE_SECONDS`."""
 SUPERVISION_SECONDS = 0.2
 HOLD_SECONDS = 5.0
-"""So long WeChat keeps a poll without news: shorter than in reality, so that a run has many of them."""
+"""The time that WeChat holds a poll without messages: shorter than in reality, so that a run has many polls."""
 
 TEMPORARY_FAILURE = 75
 RESTART_SECONDS = 1.0
@@ -49,7 +49,7 @@ MAX_INSTANCES = 4
 
 CONFIGURED_DESK = "d0"
 LOOP_SECONDS = 5.0
-"""Instances that take a bot from each other so soon one after the other are in a loop."""
+"""Instances that take a bot from each other within this time are in a loop."""
 
 BROKER, DATABASE, WECHAT = "broker", "database", "wechat"
 SERVERS = (BROKER, DATABASE, WECHAT)
@@ -71,7 +71,7 @@ class RunSize:
     """How large a run is; `pace` 40 is one fortieth of the traffic of a chaos run for each account.
 
     Of the `desks`, bots of WeCom, the first one is configured and a scan makes the others. Without `shared` there is one instance with a file in place of the database, for comparisons. `hold_seconds` is how
-    long WeChat keeps a poll without news. `direct`: no line of the tests is in between, which figures would count.
+    long WeChat keeps a poll without news. `direct`: no proxy of the tests is in between, which would be in the figures.
     """
 
     bots: int = 60
@@ -95,7 +95,7 @@ class Instance:
         self.config = self.folder / "wx2mqtt.yaml"
         self.log = self.folder / "log"
         self.control_block = ControlBlock(self.folder / "control")
-        self.process: Child | None = None
+        self.process: ChildProcess | None = None
         self.exits: list[int] = []
         self._ending = False
         self._ended_at = math.inf
@@ -115,7 +115,7 @@ class Instance:
         """SIGTERM; returns the exit code."""
         return await self._end(lambda process: process.stop())
 
-    async def _end(self, how: Callable[[Child], Any]) -> int | None:
+    async def _end(self, how: Callable[[ChildProcess], Any]) -> int | None:
         assert self.process is not None
         self._ending = True
         code: int | None = await how(self.process)
@@ -160,7 +160,7 @@ class ClusterEnvironment:
     that joined had their share.
     """
 
-    forgot = False  # what a quorum queue acknowledged stays
+    broker_forgot = False  # a quorum queue loses nothing that it acknowledged
     protocol = "auto"
 
     def __init__(self, folder: Path, seed: int, size: RunSize) -> None:
@@ -169,7 +169,7 @@ class ClusterEnvironment:
         self.size = size
         self.clock_was_wrong = False
         self.clock_moved = False
-        self.wrong: list[str] = []
+        self.problems: list[str] = []
         self.changed = asyncio.Event()
         self.logged_in = 0.0
         self.brokers = BrokerCluster(folder / "brokers")
@@ -185,7 +185,7 @@ class ClusterEnvironment:
         self.reasons: dict[str, str] = {}
         self.joins: list[float] = []
         self._seed = seed
-        self._simulators: Child | None = None
+        self._simulators: ChildProcess | None = None
         self._by_base: dict[str, AccountDriver] = {}
         self._supervision: asyncio.Task[None] | None = None
         self._broker_ports: list[int] = []
@@ -207,11 +207,11 @@ class ClusterEnvironment:
             asyncio.to_thread(self.brokers.open),
             asyncio.to_thread(self.database.open),
         )
-        self._broker_ports = [await self._line_to(BROKER, node.port) for node in self.brokers.nodes]
-        self._database_ports = [await self._line_to(DATABASE, one.port) for one in self.database.servers]
+        self._broker_ports = [await self._proxy_to(BROKER, node.port) for node in self.brokers.nodes]
+        self._database_ports = [await self._proxy_to(DATABASE, one.port) for one in self.database.servers]
         for name, backend in names.items():
-            line = await self._line_to(WECHAT, ports[name])
-            control = SimulatorControl(ports[name], endpoint=f"http://127.0.0.1:{line}")
+            port = await self._proxy_to(WECHAT, ports[name])
+            control = SimulatorControl(ports[name], endpoint=f"http://127.0.0.1:{port}")
             account = driver_of(
                 self, name, control, backend=backend, base=f"wx/{name}", scanned=name != CONFIGURED_DESK
             )
@@ -222,8 +222,8 @@ class ClusterEnvironment:
         self._configure()
         self._supervision = asyncio.create_task(self._supervise())
 
-    async def _line_to(self, server: str, port: int) -> int:
-        return port if self.size.direct else await self.network.line_to(server, port)
+    async def _proxy_to(self, server: str, port: int) -> int:
+        return port if self.size.direct else await self.network.proxy_to(server, port)
 
     async def _prepare(self, account: AccountDriver) -> None:
         control = account.control
@@ -255,10 +255,12 @@ class ClusterEnvironment:
             self.states.append({})
             filters = [f"wx/+/{name}" for name in OBSERVED]
 
-            def see(publication: Publication, number: int = number) -> None:
+            def record_publication(publication: Publication, number: int = number) -> None:
                 self._on_publication(number, publication)
 
-            self.observers.append(Client(port, f"observer{number}", *filters, "reply/#", on_message=see))
+            self.observers.append(
+                Client(port, f"observer{number}", *filters, "reply/#", on_message=record_publication)
+            )
             self.publishers.append(Client(ports[number:] + ports[:number], f"publisher{number}"))
         await asyncio.gather(*(client.open() for client in (*self.observers, *self.publishers)))
         for account, publisher in zip(self.accounts, itertools.cycle(self.publishers), strict=False):
@@ -320,19 +322,19 @@ class ClusterEnvironment:
             await asyncio.sleep(SUPERVISION_SECONDS)
             for instance in self.instances:
                 if problem := instance.supervise():
-                    self.wrong.append(problem)
+                    self.problems.append(problem)
 
     async def log_in(self) -> None:
         """Starts the first instances; returns when all accounts are online."""
         for instance in self.instances[: self.size.instances]:
             instance.start()
         online = await self.wait(
-            lambda: all(account.state == "online" for account in self.accounts) or bool(self.wrong),
+            lambda: all(account.state == "online" for account in self.accounts) or bool(self.problems),
             allowed(LOGIN_SECONDS),
         )
-        if not online or self.wrong:
+        if not online or self.problems:
             states = [account.state for account in self.accounts]
-            raise AssertionError(f"not online: {sorted(states)} {self.wrong}")
+            raise AssertionError(f"not online: {sorted(states)} {self.problems}")
         self.logged_in = time.monotonic()
 
     def running(self) -> list[Instance]:
@@ -344,7 +346,7 @@ class ClusterEnvironment:
             return self.accounts
         return [account for account in self.accounts if self.owners.get(account.name) == instance.name]
 
-    # what is seen
+    # Publications
 
     def _on_publication(self, observer: int, publication: Publication) -> None:
         head, _, rest = publication.topic.partition("/")
@@ -356,20 +358,22 @@ class ClusterEnvironment:
             return
         account = self._by_base.get("/".join(publication.topic.split("/")[:2]))
         if account is None:
-            self.wrong.append(f"a publication of nobody: {publication.topic}")
+            self.problems.append(f"a publication of no account: {publication.topic}")
             return
         part = publication.topic.removeprefix(f"{account.base}/")
         if part in {"bridge/state", "bridge/info"}:
-            self._see_state(observer, account, part, publication)
+            self._record_state(observer, account, part, publication)
         elif part == "login/state" or not publication.retain:
-            account.see(publication)
+            account.record_publication(publication)
             if part == "login/state":
                 self.reasons[account.name] = str(publication.body.get("reason", ""))
             if part != "login/state":
                 self.records[observer][account.name].append(publication)
         self.changed.set()
 
-    def _see_state(self, observer: int, account: AccountDriver, part: str, publication: Publication) -> None:
+    def _record_state(
+        self, observer: int, account: AccountDriver, part: str, publication: Publication
+    ) -> None:
         state, instance = self.states[observer].get(account.name, ("", ""))
         if part == "bridge/state":
             state = publication.payload.decode()
@@ -380,7 +384,7 @@ class ClusterEnvironment:
         self.states[observer][account.name] = state, instance
 
     async def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Waits until something that is seen makes the condition true; False when it does not by then."""
+        """Waits until a publication makes the condition true; returns False when none does in time."""
         try:
             async with asyncio.timeout(seconds):
                 while not condition():
@@ -393,7 +397,7 @@ class ClusterEnvironment:
     # the end
 
     async def drain(self) -> None:
-        """Waits until everything that is owed has come to every observer, and every command has its result."""
+        """Waits until all messages have come to every observer, and every command has its result."""
         until = time.monotonic() + allowed(DRAIN_SECONDS)
         while time.monotonic() < until:
             missing = await asyncio.gather(*(self._missing(account) for account in self.accounts))
@@ -406,7 +410,7 @@ class ClusterEnvironment:
             await self.wait(lambda: False, 1.0)
 
     async def settle(self) -> None:
-        """Waits until no account moves any more: a move that is under way has no owner for a moment."""
+        """Waits until no account is moving: during a move an account has no owner."""
         until = time.monotonic() + allowed(SETTLE_SECONDS)
         before: object = None
         while time.monotonic() < until:
@@ -417,24 +421,25 @@ class ClusterEnvironment:
             await asyncio.sleep(QUIET_SECONDS)
 
     async def _missing(self, account: AccountDriver) -> int:
-        owed = await account.owed()
-        return len(owed) + sum(
+        missing_message_ids = await account.missing_message_ids()
+        return len(missing_message_ids) + sum(
             not account.message_ids <= {str(one.body.get("id")) for one in record[account.name]}
             for record in self.records
         )
 
-    async def evidence(self, blows: Sequence[ClusterBlow]) -> ClusterEvidence:
+    async def evidence(self, disruptions: Sequence[ClusterDisruption]) -> ClusterEvidence:
         """Collects what the judge needs; the instances must run."""
         whole: list[AccountEvidence] = await asyncio.gather(
             *(account.evidence({}) for account in self.accounts)
         )
         return ClusterEvidence(
             accounts=[
-                [dataclasses.replace(one, seen=record[one.name]) for one in whole] for record in self.records
+                [dataclasses.replace(one, publications=record[one.name]) for one in whole]
+                for record in self.records
             ],
             calls=self.calls(),
-            sessions=sessions_of(self.network.passages),
-            blows=blows,
+            sessions=sessions_of(self.network.connections),
+            disruptions=disruptions,
             states={f"observer{number}": dict(states) for number, states in enumerate(self.states)},
             machines={instance.name: instance.address for instance in self.instances}
             if self.size.shared
@@ -446,12 +451,14 @@ class ClusterEnvironment:
         return read_calls(self._calls_file)
 
 
-def sessions_of(passages: Sequence[Passage]) -> list[Session]:
+def sessions_of(connections: Sequence[NetworkConnection]) -> list[Session]:
     """Returns the MQTT connections by the client ids of their first packets, in the order in which they began."""
     return [
-        Session(client_id=client_id, machine=passage.machine, began=passage.began, ended=passage.ended)
-        for passage in passages
-        if passage.server == BROKER and (client_id := client_id_of(passage.head))
+        Session(
+            client_id=client_id, machine=connection.machine, began=connection.began, ended=connection.ended
+        )
+        for connection in connections
+        if connection.server == BROKER and (client_id := client_id_of(connection.head))
     ]
 
 
@@ -475,7 +482,7 @@ def client_id_of(head: bytes) -> str:
 
 @contextlib.asynccontextmanager
 async def open_cluster(folder: Path, seed: int, size: RunSize) -> AsyncIterator[ClusterEnvironment]:
-    """An environment whose instances do not run yet; nothing is left of it afterwards but its files."""
+    """Opens an environment whose instances do not run yet; afterwards only its files are left."""
     environment = ClusterEnvironment(folder, seed, size)
     try:
         await environment.open()

@@ -1,4 +1,4 @@
-"""What a run of several instances leaves for the judge, besides the evidence of each account."""
+"""The evidence of a run of several instances for the judge, besides that of each account."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.chaos.evidence import AccountEvidence
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """A call to WeChat: whose account, from which machine. Times are of the monotonic clock."""
+    """A call to WeChat for an account from a machine. Times are of the monotonic clock."""
 
     account: str
     machine: str
@@ -31,16 +31,16 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterBlow:
-    """A blow and its victims.
+class ClusterDisruption:
+    """A disruption and its effects.
 
-    - `kind`, `began`, `ended`: the blow itself, until the other side is well again.
-    - `silent`: the machines that could not act or be reached meanwhile, though their connections stayed open.
+    - `kind`, `began`, `ended`: the disruption itself, until the disrupted part works again.
+    - `unreachable`: the machines that could not act or be reached meanwhile, though their connections stayed open.
     - `lost`: the accounts that had to move (or to start again), and `allowed`: how long a move may take, counted
-      from `since`. What the `victim` does before the end of the blow is no move.
-    - `barred`: the machines that may serve nobody before its end, since their key is not the database's.
-    - `dark`: from when to when there was no database; (0, 0) where there was one.
-    - `reload_told`: whether a refused file was said in `login/state` while it was refused, and afterwards; None without
+      from `since`. What the `target` does before the end of the disruption is no move.
+    - `machines_with_wrong_key`: the machines that may serve nobody before its end, since their key is not the database's.
+    - `database_outage`: begin and end of the time without a database; (0, 0) without one.
+    - `reload_reported`: whether a refused file was reported in `login/state` while it was refused, and afterwards; None without
       one.
     - `recovery`: the seconds until the next message and the next command of each account came through.
     """
@@ -50,12 +50,12 @@ class ClusterBlow:
     ended: float
     since: float
     allowed: float
-    victim: str = ""
-    silent: frozenset[str] = frozenset()
+    target: str = ""
+    unreachable: frozenset[str] = frozenset()
     lost: frozenset[str] = frozenset()
-    barred: frozenset[str] = frozenset()
-    dark: tuple[float, float] = (0.0, 0.0)
-    reload_told: tuple[bool, bool] | None = None
+    machines_with_wrong_key: frozenset[str] = frozenset()
+    database_outage: tuple[float, float] = (0.0, 0.0)
+    reload_reported: tuple[bool, bool] | None = None
     recovery: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
@@ -73,7 +73,7 @@ class ClusterEvidence:
     accounts: Sequence[Sequence[AccountEvidence]]
     calls: Sequence[Call]
     sessions: Sequence[Session]
-    blows: Sequence[ClusterBlow]
+    disruptions: Sequence[ClusterDisruption]
     states: Mapping[str, Mapping[str, tuple[str, str]]]
     machines: Mapping[str, str]
     logged_in: float

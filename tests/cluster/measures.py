@@ -1,4 +1,4 @@
-"""What a database costs beside a file, and what one instance carries: `python -m tests.cluster.measures`.
+"""Measures the cost of a database against a file, and of accounts in one instance: `python -m tests.cluster.measures`.
 
 The rows are for docs/en/development/cluster.md; the machine should do nothing else meanwhile.
 """

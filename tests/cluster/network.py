@@ -1,7 +1,7 @@
-"""The network between machines and servers: it can be cut, or swallow everything, for one machine at a time.
+"""The network between machines and servers: it can refuse or swallow all data of one machine.
 
-A machine is an address of the loopback network: its connections come from there, or go to there (those to the
-database, since PostgreSQL's library binds no address).
+A machine is an address of the loopback network: its connections come from that address, or go to it (those to
+the database, since PostgreSQL's library binds no address).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.chaos.line import READ_BYTES, reset
+from tests.chaos.tcp_proxy import READ_BYTES, reset
 from tests.support.broker import free_port
 
 LOCAL = "127.0.0.1"
 HEAD_BYTES = 400
-"""So much of the first bytes of a client is kept: an MQTT CONNECT names its client there."""
+"""The number of first bytes of a client that are kept: an MQTT CONNECT has the client id there."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Passage:
-    """One connection through the network; `head` is what the client said first. Times are monotonic."""
+class NetworkConnection:
+    """One connection through the network; `head` has the first bytes of the client. Times are monotonic."""
 
     machine: str
     server: str
@@ -34,18 +34,18 @@ class Passage:
 
 
 class Network:
-    """All lines of a run. `passages` is the record of their connections."""
+    """All proxies of a run. `connections` is the record of their connections."""
 
     def __init__(self, machines: Iterable[str]) -> None:
         self.machines = tuple(machines)
-        self.passages: list[Passage] = []
+        self.connections: list[NetworkConnection] = []
         self._servers: list[asyncio.Server] = []
         self._refused: set[tuple[str, str]] = set()
         self._open: dict[tuple[str, str], asyncio.Event] = {}
         self._tasks: defaultdict[tuple[str, str], set[asyncio.Task[None]]] = defaultdict(set)
 
-    async def line_to(self, server: str, port: int) -> int:
-        """Returns the port of a line to a server; `server` is the name of all that is cut together."""
+    async def proxy_to(self, server: str, port: int) -> int:
+        """Opens a proxy to a server; returns its port. Servers with the same name are cut together."""
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._accept(server, port, reader, writer)
@@ -71,24 +71,24 @@ class Network:
             self._reset(machine, server)
 
     def swallow(self, machine: str, *servers: str) -> None:
-        """Passes nothing on in either direction, and ends nothing, until `heal`."""
+        """Forwards nothing in either direction, and closes no connection, until `heal`."""
         for server in servers:
-            self._way(machine, server).clear()
+            self._is_open(machine, server).clear()
 
     def heal(self, machine: str, *servers: str) -> None:
         """Ends a `cut` or a `swallow`. What was swallowed is lost: its connections are reset."""
         for server in servers:
             self._refused.discard((machine, server))
-            way = self._way(machine, server)
-            if not way.is_set():
+            is_open = self._is_open(machine, server)
+            if not is_open.is_set():
                 self._reset(machine, server)
-                way.set()
+                is_open.set()
 
     def _reset(self, machine: str, server: str) -> None:
         for task in tuple(self._tasks[machine, server]):
             task.cancel()
 
-    def _way(self, machine: str, server: str) -> asyncio.Event:
+    def _is_open(self, machine: str, server: str) -> asyncio.Event:
         if (machine, server) not in self._open:
             self._open[machine, server] = asyncio.Event()
             self._open[machine, server].set()
@@ -104,61 +104,65 @@ class Network:
         machine = self._machine_of(writer)
         task = asyncio.current_task()
         assert task is not None
-        ends = [writer]
-        passage = Passage(machine=machine, server=server, began=time.monotonic())
+        writers = [writer]
+        connection = NetworkConnection(machine=machine, server=server, began=time.monotonic())
         if (machine, server) in self._refused:
             reset(writer)
             return
-        self.passages.append(passage)
+        self.connections.append(connection)
         self._tasks[machine, server].add(task)
         try:
-            await self._pass(passage, port, reader, ends)
+            await self._pass(connection, port, reader, writers)
         except (OSError, asyncio.CancelledError):
-            pass  # a cut, or an end that is gone
+            pass  # a cut, or the other end has closed
         finally:
-            passage.ended = time.monotonic()
+            connection.ended = time.monotonic()
             self._tasks[machine, server].discard(task)
-            for end in ends:
-                reset(end)
+            for writer in writers:
+                reset(writer)
 
     async def _pass(
-        self, passage: Passage, port: int, reader: asyncio.StreamReader, ends: list[asyncio.StreamWriter]
+        self,
+        connection: NetworkConnection,
+        port: int,
+        reader: asyncio.StreamReader,
+        writers: list[asyncio.StreamWriter],
     ) -> None:
-        await self._way(passage.machine, passage.server).wait()
-        there_reader, there_writer = await asyncio.open_connection(
-            LOCAL, port, local_addr=(passage.machine, 0)
+        await self._is_open(connection.machine, connection.server).wait()
+        server_reader, server_writer = await asyncio.open_connection(
+            LOCAL, port, local_addr=(connection.machine, 0)
         )
-        (writer,) = ends
-        ends.append(there_writer)
-        ways = [
-            asyncio.ensure_future(self._copy(passage, reader, there_writer, is_client=True)),
-            asyncio.ensure_future(self._copy(passage, there_reader, writer, is_client=False)),
+        (writer,) = writers
+        writers.append(server_writer)
+        tasks = [
+            asyncio.ensure_future(self._copy(connection, reader, server_writer, is_client=True)),
+            asyncio.ensure_future(self._copy(connection, server_reader, writer, is_client=False)),
         ]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            for end in ends:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for writer in writers:
                 with contextlib.suppress(OSError):
-                    await end.drain()
-                    end.close()
-            ends.clear()
+                    await writer.drain()
+                    writer.close()
+            writers.clear()
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+            for is_open in tasks:
+                is_open.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _copy(
         self,
-        passage: Passage,
+        connection: NetworkConnection,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         *,
         is_client: bool,
     ) -> None:
-        way = self._way(passage.machine, passage.server)
+        is_open = self._is_open(connection.machine, connection.server)
         while data := await reader.read(READ_BYTES):
-            if is_client and len(passage.head) < HEAD_BYTES:
-                passage.head += data[: HEAD_BYTES - len(passage.head)]
-            await way.wait()
+            if is_client and len(connection.head) < HEAD_BYTES:
+                connection.head += data[: HEAD_BYTES - len(connection.head)]
+            await is_open.wait()
             writer.write(data)
             await writer.drain()
-        await way.wait()  # the end of a stream is swallowed as well
+        await is_open.wait()  # the end of a stream is swallowed as well

@@ -1,4 +1,4 @@
-"""The figures of many runs as Markdown, in English and Chinese, for a terminal and for two marks of a page."""
+"""The figures of many runs as Markdown, in English and Chinese, for a terminal and for the pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BEGIN = "<!-- figures: written by `make test-cluster REPORT=docs/en/development/
 END = "<!-- end of figures -->"
 HEADS: Mapping[Language, str] = {
     "en": (
-        "| blow | times | accounts moved | move: p50 | p99 | max | message through: p50 | p99 | max |"
+        "| disruption | times | accounts moved | move: p50 | p99 | max | message through: p50 | p99 | max |"
         " command through: p50 | p99 | max |"
     ),
     "zh": (
@@ -25,7 +25,7 @@ HEADS: Mapping[Language, str] = {
 SENTENCES: Mapping[Language, Mapping[str, str]] = {
     "en": {
         "summary": (
-            "{seeds} seeds, {blows} blows, {messages:,} messages and {commands:,} commands, {seconds:.0f} s a seed"
+            "{seeds} seeds, {disruptions} disruptions, {messages:,} messages and {commands:,} commands, {seconds:.0f} s a seed"
             " ({cores} cores, load {load:.0f}, {accounts} accounts). Wrong: {found}."
         ),
         "nothing": "nothing",
@@ -37,7 +37,7 @@ SENTENCES: Mapping[Language, Mapping[str, str]] = {
     },
     "zh": {
         "summary": (
-            "{seeds} 个种子，{blows} 次冲击，{messages:,} 条消息和 {commands:,} 条命令，每个种子 {seconds:.0f} s"
+            "{seeds} 个种子，{disruptions} 次冲击，{messages:,} 条消息和 {commands:,} 条命令，每个种子 {seconds:.0f} s"
             "（{cores} 个核心，负载 {load:.0f}，{accounts} 个账号）。问题：{found}。"
         ),
         "nothing": "无",
@@ -51,14 +51,14 @@ SENTENCES: Mapping[Language, Mapping[str, str]] = {
 
 
 def markdown(outcomes: Sequence[Outcome], cores: int, load: float, language: Language) -> str:
-    """Returns sums, then one row for each kind of blow."""
+    """Returns sums, then one row for each kind of disruption."""
     texts = SENTENCES[language]
     findings = Counter(finding.kind for outcome in outcomes for finding in outcome.findings)
-    blows = [blow for outcome in outcomes for blow in outcome.blows]
+    disruptions = [disruption for outcome in outcomes for disruption in outcome.disruptions]
     lines = [
         texts["summary"].format(
             seeds=len(outcomes),
-            blows=len(blows),
+            disruptions=len(disruptions),
             messages=sum(outcome.messages for outcome in outcomes),
             commands=sum(outcome.commands for outcome in outcomes),
             seconds=sum(outcome.seconds for outcome in outcomes) / max(1, len(outcomes)),
@@ -77,10 +77,17 @@ def markdown(outcomes: Sequence[Outcome], cores: int, load: float, language: Lan
     for outcome in outcomes:
         for kind, took in outcome.moves:
             moves[kind] += took
-    for kind, count in sorted(Counter(blow.kind for blow in blows).items()):
+    for kind, count in sorted(Counter(disruption.kind for disruption in disruptions).items()):
         cells = [kind, f"{count}", f"{len(moves[kind])}", *_spread(moves[kind])]
         for name in ("message", "command"):
-            cells += _spread([one for blow in blows if blow.kind == kind for one in blow.recovery[name]])
+            cells += _spread(
+                [
+                    one
+                    for disruption in disruptions
+                    if disruption.kind == kind
+                    for one in disruption.recovery[name]
+                ]
+            )
         lines.append("| " + " | ".join(cells) + " |")
     joins = [seconds for outcome in outcomes for seconds in outcome.joins]
     if joins:

@@ -1,4 +1,4 @@
-"""One run: a seed says what hits the instances; its outcome says what is wrong."""
+"""One run: its seed determines the disruptions; its outcome has the broken promises."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pathlib import Path
 from tests.chaos.account import AccountDriver
 from tests.chaos.judge import Finding
 from tests.chaos.traffic import Traffic
-from tests.cluster.blows import BLOWS
+from tests.cluster.disruptions import DISRUPTIONS
 from tests.cluster.environment import ClusterEnvironment, RunSize, open_cluster
-from tests.cluster.evidence import ClusterBlow, ClusterEvidence
+from tests.cluster.evidence import ClusterDisruption, ClusterEvidence
 from tests.cluster.judge import judge_cluster, moves
 from tests.support.deadlines import allowed
 
@@ -31,30 +31,30 @@ TOLERATED = {
     "tolerated, but: context_token is not the newest",
     "another getupdates of this bot is still open",
 }
-"""Oddities that come from a message of a moment ago, and what `_polls_at_once` judges with more knowledge."""
+"""Violations that a message of a moment ago causes, and one that `_polls_at_once` judges with more knowledge."""
 EXPECTED = ("TasksStalled", "The database cannot be used")
-"""What an instance says after it stood still, or on a machine that is very busy, and while the database is away."""
+"""Log events of an instance after it was stopped, on a busy machine, and while the database is away."""
 PAUSE_SECONDS = (0.5, 3.0)
 AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a seed says."""
+    """What a seed determines."""
 
     seed: int
     size: RunSize
-    blows: tuple[str, ...]
+    disruptions: tuple[str, ...]
 
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What came of a run; `moves` are the seconds of each move by the kind of the blow."""
+    """The outcome of a run; `moves` are the seconds of each move by the kind of the disruption."""
 
     plan: Plan
     seconds: float = 0.0
     findings: list[Finding] = field(default_factory=list)
-    blows: list[ClusterBlow] = field(default_factory=list)
+    disruptions: list[ClusterDisruption] = field(default_factory=list)
     moves: list[tuple[str, list[float]]] = field(default_factory=list)
     joins: list[float] = field(default_factory=list)
     exits: list[int] = field(default_factory=list)
@@ -64,11 +64,11 @@ class Outcome:
 
 
 def plan_of(seed: int, size: RunSize, count: int, kinds: Sequence[str] = ()) -> Plan:
-    """Returns the plan of a seed; `kinds` limits the blows."""
-    dice = random.Random(seed)
-    weights = {kind: weight for kind, (_, weight) in BLOWS.items() if not kinds or kind in kinds}
-    blows = dice.choices([*weights], [*weights.values()], k=count)
-    return Plan(seed=seed, size=size, blows=tuple(blows))
+    """Returns the plan of a seed; `kinds` limits the disruptions."""
+    rng = random.Random(seed)
+    weights = {kind: weight for kind, (_, weight) in DISRUPTIONS.items() if not kinds or kind in kinds}
+    disruptions = rng.choices([*weights], [*weights.values()], k=count)
+    return Plan(seed=seed, size=size, disruptions=tuple(disruptions))
 
 
 def run(plan: Plan, keep: Path | None = None) -> Outcome:
@@ -102,12 +102,12 @@ async def _bounded(plan: Plan, folder: Path, outcome: Outcome) -> None:
             for instance in environment.running():
                 code = await instance.stop()
                 if code != 0:
-                    environment.wrong.append(f"{instance.name} ended with {code} at SIGTERM")
+                    environment.problems.append(f"{instance.name} ended with {code} at SIGTERM")
     (folder / "evidence").write_bytes(pickle.dumps(evidence))
     outcome.findings += judge_cluster(evidence, allowed(1.0))
-    outcome.findings += [Finding("process", text) for text in environment.wrong]
+    outcome.findings += [Finding("process", text) for text in environment.problems]
     outcome.findings += _log_findings(environment)
-    outcome.moves = [(blow.kind, [*seconds.values()]) for blow, seconds in moves(evidence)]
+    outcome.moves = [(disruption.kind, [*seconds.values()]) for disruption, seconds in moves(evidence)]
     outcome.joins = environment.joins
     outcome.exits = [code for instance in environment.instances for code in instance.exits]
     outcome.messages = sum(len(account.message_ids) for account in environment.accounts)
@@ -115,47 +115,47 @@ async def _bounded(plan: Plan, folder: Path, outcome: Outcome) -> None:
 
 
 async def _carry_out(plan: Plan, environment: ClusterEnvironment, outcome: Outcome) -> ClusterEvidence:
-    dice = random.Random(plan.seed + 1)
+    rng = random.Random(plan.seed + 1)
     traffic = Traffic(environment, random.Random(plan.seed + 2), plan.size.pace)
     await environment.log_in()
     async with traffic.running():
-        for kind in plan.blows:
-            await asyncio.sleep(dice.uniform(*PAUSE_SECONDS))
-            outcome.blows.append(await _inflict(kind, environment, dice, traffic))
-        await _recovery(environment.accounts, environment, traffic, time.monotonic(), "the last blow")
+        for kind in plan.disruptions:
+            await asyncio.sleep(rng.uniform(*PAUSE_SECONDS))
+            outcome.disruptions.append(await _disrupt(kind, environment, rng, traffic))
+        await _recovery(environment.accounts, environment, traffic, time.monotonic(), "the last disruption")
     await environment.drain()
     await environment.settle()
     for account in environment.accounts:
         for violation in await account.control.get("violations"):
             if violation["what"] not in TOLERATED:
                 outcome.findings.append(Finding("violation", f"{account.name}: {violation}"))
-    return await environment.evidence(outcome.blows)
+    return await environment.evidence(outcome.disruptions)
 
 
-async def _inflict(
-    kind: str, environment: ClusterEnvironment, dice: random.Random, traffic: Traffic
-) -> ClusterBlow:
+async def _disrupt(
+    kind: str, environment: ClusterEnvironment, rng: random.Random, traffic: Traffic
+) -> ClusterDisruption:
     began = time.monotonic()
     counts = {account.name: len(account.commands) for account in environment.accounts}
     unanswered = [command for account in environment.accounts for command in account.unanswered()]
-    async with BLOWS[kind][0](environment, dice) as strike:
-        recovery = await _recovery(strike.probed, environment, traffic, strike.since, kind)
-    if strike.reorders:
+    async with DISRUPTIONS[kind][0](environment, rng) as effect:
+        recovery = await _recovery(effect.measured, environment, traffic, effect.since, kind)
+    if effect.reorders:
         later = [one for account in environment.accounts for one in account.commands[counts[account.name] :]]
         for command in (*unanswered, *later):
-            command.given_again = True
-    return ClusterBlow(
+            command.published_again = True
+    return ClusterDisruption(
         kind=kind,
         began=began,
         ended=time.monotonic(),
-        since=strike.since,
-        allowed=strike.allowed,
-        victim=strike.victim,
-        silent=strike.silent,
-        lost=strike.lost,
-        barred=strike.barred,
-        dark=strike.dark,
-        reload_told=strike.reload_told,
+        since=effect.since,
+        allowed=effect.allowed,
+        target=effect.target,
+        unreachable=effect.unreachable,
+        lost=effect.lost,
+        machines_with_wrong_key=effect.machines_with_wrong_key,
+        database_outage=effect.database_outage,
+        reload_reported=effect.reload_reported,
         recovery=recovery,
     )
 
@@ -180,7 +180,7 @@ async def _recovery(
         while not is_through() and time.monotonic() < begun + limit:
             texts.add(text := f"probe {time.monotonic():.6f}")
             await account.say(account.writers[0], text)
-            # WeCom keeps nothing for a bot without a connection, so people say it again.
+            # WeCom keeps no message for a bot without a connection, so people write it again.
             await environment.wait(is_through, AGAIN_SECONDS if account.backend == "wecom" else limit)
         return await until(account, is_through, "message")
 
@@ -191,7 +191,7 @@ async def _recovery(
     async def until(account: AccountDriver, is_well: Callable[[], bool], name: str) -> float:
         if await environment.wait(is_well, limit):
             return time.monotonic() - since
-        environment.wrong.append(f"{account.name}: no {name} within {limit:.0f} s after {kind}")
+        environment.problems.append(f"{account.name}: no {name} within {limit:.0f} s after {kind}")
         return math.inf
 
     seconds = await asyncio.gather(*(message(one) for one in accounts), *(command(one) for one in accounts))
@@ -199,7 +199,7 @@ async def _recovery(
 
 
 def _log_findings(environment: ClusterEnvironment) -> list[Finding]:
-    """Returns what an instance itself took for a fault of its own."""
+    """Returns the internal errors in the logs of the instances."""
     findings = []
     for instance in environment.instances:
         text = instance.log.read_text(errors="replace") if instance.log.exists() else ""

@@ -1,4 +1,4 @@
-"""The judge of several instances sees what a test plants into a record, and nothing in one that is well."""
+"""The judge of several instances finds each broken promise in a record, and nothing in a correct one."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.evidence import AccountEvidence, GivenCommand, Publication
+from tests.chaos.evidence import AccountEvidence, Publication, PublishedCommand
 from tests.cluster.environment import client_id_of, sessions_of
-from tests.cluster.evidence import Call, ClusterBlow, ClusterEvidence, Session
+from tests.cluster.evidence import Call, ClusterDisruption, ClusterEvidence, Session
 from tests.cluster.judge import judge_cluster, moves
-from tests.cluster.network import Passage
+from tests.cluster.network import NetworkConnection
 
 A, B = "127.0.1.1", "127.0.1.2"
 INF = float("inf")
 
-KILL = ClusterBlow(kind="kill", began=10.0, ended=20.0, since=10.0, allowed=10.0, lost=frozenset({"a00"}))
-HUNG = ClusterBlow(
+KILL = ClusterDisruption(
+    kind="kill", began=10.0, ended=20.0, since=10.0, allowed=10.0, lost=frozenset({"a00"})
+)
+HUNG = ClusterDisruption(
     kind="SIGSTOP 20 s", began=10.0, ended=30.0, since=10.0, allowed=20.0, lost=frozenset({"a00"}),
-    victim=A, silent=frozenset({A}),
+    target=A, unreachable=frozenset({A}),
 )  # fmt: skip
 
 
@@ -61,7 +63,7 @@ def delivery(number: int, command_id: str) -> dict[str, object]:
 
 
 def account(*seen: Publication) -> AccountEvidence:
-    """Three messages and two commands of one account."""
+    """Returns the evidence of three messages and two commands of one account."""
     said = [f"m{seq}" for seq in (1, 2, 3)]
     return AccountEvidence(
         name="a00",
@@ -70,15 +72,15 @@ def account(*seen: Publication) -> AccountEvidence:
         logs=[{"active": True, "messages": said, "confirmed": 2}],
         lines=[{"msg_id": f"m{n}", "person": "me", "kind": "text", "text": f"text {n}"} for n in (1, 2, 3)],
         sent=[delivery(1, "c1"), delivery(2, "c2")],
-        seen=seen or [message(1), message(2), message(3), result("c1"), result("c2")],
+        publications=seen or [message(1), message(2), message(3), result("c1"), result("c2")],
         history=[{"seq": seq, "id": f"m{seq}"} for seq in (1, 2, 3)],
         commands=[
-            GivenCommand(id=name, user="me", content=f"do {name}", publisher="p") for name in ("c1", "c2")
+            PublishedCommand(id=name, user="me", content=f"do {name}", publisher="p") for name in ("c1", "c2")
         ],
     )
 
 
-def well() -> ClusterEvidence:
+def correct_evidence() -> ClusterEvidence:
     """An account that a kill at 10 s moved from A to B within two seconds."""
     return ClusterEvidence(
         accounts=[[account()], [account()]],
@@ -93,17 +95,17 @@ def well() -> ClusterEvidence:
             call(B, "getupdates", 17.2, INF),
         ],
         sessions=[session(A, 0.4, 10.0), session(B, 11.9)],
-        blows=[KILL],
+        disruptions=[KILL],
         states={"observer0": {"a00": ("online", "machine2")}},
         machines={"machine1": A, "machine2": B},
         logged_in=2.0,
     )
 
 
-def hung() -> ClusterEvidence:
-    """The same of an instance that stood still from 10 s to 30 s, with its connections open."""
+def evidence_of_hung_instance() -> ClusterEvidence:
+    """The same for an instance that was stopped from 10 s to 30 s, with its connections open."""
     return replace(
-        well(),
+        correct_evidence(),
         calls=[
             call(A, "notifystart", 1.0),
             call(A, "getupdates", 6.5, 30.1),
@@ -112,7 +114,7 @@ def hung() -> ClusterEvidence:
             call(B, "getupdates", 27.2, INF),
         ],
         sessions=[session(A, 0.4, 30.2), session(B, 21.9)],
-        blows=[HUNG],
+        disruptions=[HUNG],
     )
 
 
@@ -127,7 +129,7 @@ def with_sessions(*sessions: Session) -> Change:
     return lambda evidence: replace(evidence, sessions=[*evidence.sessions, *sessions])
 
 
-def seen_by(first: AccountEvidence, second: AccountEvidence) -> Change:
+def with_observers(first: AccountEvidence, second: AccountEvidence) -> Change:
     return lambda evidence: replace(evidence, accounts=[[first], [second]])
 
 
@@ -147,22 +149,22 @@ TWICE = replace(account(), sent=[delivery(1, "c1"), delivery(2, "c1"), delivery(
         (with_sessions(session(A, 14.0, 14.1)), "two clients"),
         (with_calls(call(B, "get_bot_qrcode", 11.0)), "scan"),
         (with_calls(call(B, "jslogin", 11.0)), "scan"),
-        (seen_by(SHORT, account()), "lost"),
-        (seen_by(TWICE, account()), "repeat"),
-        (seen_by(SWAPPED, SWAPPED), "order"),
+        (with_observers(SHORT, account()), "lost"),
+        (with_observers(TWICE, account()), "repeat"),
+        (with_observers(SWAPPED, SWAPPED), "order"),
         (lambda one: replace(one, states={"observer1": {"a00": ("offline", "machine2")}}), "state"),
         (lambda one: replace(one, states={"observer1": {"a00": ("online", "machine1")}}), "state"),
-        (lambda one: replace(one, blows=[replace(KILL, allowed=1.5)]), "move"),
-        (lambda one: replace(one, blows=[replace(KILL, victim=B)]), "move"),
+        (lambda one: replace(one, disruptions=[replace(KILL, allowed=1.5)]), "move"),
+        (lambda one: replace(one, disruptions=[replace(KILL, target=B)]), "move"),
     ],
 )  # fmt: skip
-def test_a_broken_promise_is_seen(change: Change, kind: str):
-    assert kind in {finding.kind for finding in judge_cluster(change(well()))}
+def test_a_broken_promise_is_found(change: Change, kind: str):
+    assert kind in {finding.kind for finding in judge_cluster(change(correct_evidence()))}
 
 
-def test_a_call_of_somebody_who_is_not_connected_is_seen_where_nothing_is_announced():
+def test_a_call_of_a_machine_that_is_not_connected_is_found_for_an_account_without_announcements():
     calls = [call(A, "synccheck", 1.0), call(B, "synccheck", 12.0), call(A, "webwxsendmsg", 14.0)]
-    evidence = replace(well(), calls=calls, states={})
+    evidence = replace(correct_evidence(), calls=calls, states={})
     assert [finding.kind for finding in judge_cluster(evidence)] == ["two owners"]
     earlier = [*calls[:2], call(A, "webwxsendmsg", 9.0)]
     assert judge_cluster(replace(evidence, calls=earlier)) == []
@@ -177,26 +179,28 @@ def test_a_call_of_somebody_who_is_not_connected_is_seen_where_nothing_is_announ
         (with_sessions(session(A, 30.5)), "two clients"),
     ],
 )
-def test_what_a_hung_instance_does_when_it_goes_on_is_seen(change: Change, kind: str):
-    assert kind in {finding.kind for finding in judge_cluster(change(hung()))}
+def test_what_a_stopped_instance_does_when_it_goes_on_is_found(change: Change, kind: str):
+    assert kind in {finding.kind for finding in judge_cluster(change(evidence_of_hung_instance()))}
 
 
-@pytest.mark.parametrize("evidence", [well(), hung()])
-def test_what_is_well_is_no_finding(evidence: ClusterEvidence):
+@pytest.mark.parametrize("evidence", [correct_evidence(), evidence_of_hung_instance()])
+def test_correct_evidence_has_no_findings(evidence: ClusterEvidence):
     assert judge_cluster(evidence) == []
 
 
-def test_an_order_that_only_one_observer_saw_is_the_brokers():
-    assert judge_cluster(seen_by(SWAPPED, account())(well())) == []
+def test_a_wrong_order_that_only_one_observer_got_is_no_finding():
+    assert judge_cluster(with_observers(SWAPPED, account())(correct_evidence())) == []
 
 
 def test_a_connection_that_was_open_when_the_database_was_lost_is_no_second_client():
-    blow = replace(KILL, kind="database swallows", victim=A)
-    evidence = replace(well(), blows=[blow], sessions=[session(A, 0.4, 12.0), session(B, 11.9)])
+    disruption = replace(KILL, kind="database swallows", target=A)
+    evidence = replace(
+        correct_evidence(), disruptions=[disruption], sessions=[session(A, 0.4, 12.0), session(B, 11.9)]
+    )
     assert judge_cluster(evidence) == []
     again = replace(evidence, sessions=[*evidence.sessions, session(A, 14.0)])
     assert "two clients" in {finding.kind for finding in judge_cluster(again)}
-    earlier = replace(evidence, blows=[replace(blow, victim="")])
+    earlier = replace(evidence, disruptions=[replace(disruption, target="")])
     assert "two clients" in {finding.kind for finding in judge_cluster(earlier)}
 
 
@@ -207,19 +211,21 @@ def test_a_command_without_an_id_may_arrive_twice_if_its_result_says_so(is_flagg
     reply = Publication(
         topic="reply/a00", payload=result("", duplicate_possible=is_flagged).payload, correlation=b"c1"
     )
-    command = GivenCommand(id="", user="me", content="do c1", publisher="p", correlation=b"c1")
+    command = PublishedCommand(id="", user="me", content="do c1", publisher="p", correlation=b"c1")
     twice = replace(
         account(message(1), message(2), message(3)),
         sent=[first, again],
         commands=[command],
         replies=[replace(reply, payload=reply.payload.replace(b'"s"', b'"sc1"'))],
     )
-    assert {finding.kind for finding in judge_cluster(seen_by(twice, twice)(well()))} == kinds
+    assert {
+        finding.kind for finding in judge_cluster(with_observers(twice, twice)(correct_evidence()))
+    } == kinds
 
 
 def test_a_move_ends_with_the_first_call_of_another_machine():
-    assert [seconds for _, seconds in moves(well())] == [{"a00": 2.0}]
-    assert [seconds for _, seconds in moves(hung())] == [{"a00": 12.0}]
+    assert [seconds for _, seconds in moves(correct_evidence())] == [{"a00": 2.0}]
+    assert [seconds for _, seconds in moves(evidence_of_hung_instance())] == [{"a00": 12.0}]
 
 
 @pytest.mark.parametrize(
@@ -232,8 +238,8 @@ def test_a_move_ends_with_the_first_call_of_another_machine():
 )
 def test_the_client_id_is_read_from_the_first_packet(packet: bytes):
     assert client_id_of(packet) == "wx2mqtt-a00"
-    passage = Passage(machine=A, server="broker", began=1.0, ended=2.0, head=packet)
-    assert sessions_of([passage, replace(passage, server="database")]) == [session(A, 1.0, 2.0)]
+    connection = NetworkConnection(machine=A, server="broker", began=1.0, ended=2.0, head=packet)
+    assert sessions_of([connection, replace(connection, server="database")]) == [session(A, 1.0, 2.0)]
 
 
 @pytest.mark.parametrize("head", [b"", b"\x30\x05", b"\x10", b"\x10\x1a\x00\x04MQTT\x05\x02\x00\x04"])
@@ -241,28 +247,36 @@ def test_other_first_bytes_name_no_client(head: bytes):
     assert client_id_of(head) == ""
 
 
-def test_an_instance_with_another_key_that_serves_somebody_is_a_finding():
-    barred = replace(KILL, kind="another key", barred=frozenset({B}), lost=frozenset())
-    kinds = {finding.kind for finding in judge_cluster(replace(well(), blows=[barred]))}
+def test_an_instance_with_another_key_that_serves_an_account_is_a_finding():
+    machines_with_wrong_key = replace(
+        KILL, kind="another key", machines_with_wrong_key=frozenset({B}), lost=frozenset()
+    )
+    kinds = {
+        finding.kind
+        for finding in judge_cluster(replace(correct_evidence(), disruptions=[machines_with_wrong_key]))
+    }
     assert kinds == {"key"}
-    elsewhere = replace(barred, barred=frozenset({"127.0.1.4"}))
-    assert judge_cluster(replace(well(), blows=[elsewhere])) == []
+    elsewhere = replace(machines_with_wrong_key, machines_with_wrong_key=frozenset({"127.0.1.4"}))
+    assert judge_cluster(replace(correct_evidence(), disruptions=[elsewhere])) == []
 
 
-def test_whoever_serves_without_a_database_is_a_finding():
+def test_an_instance_that_serves_without_a_database_is_a_finding():
     """From the end of the lease on: what began before it, and what begins with the database again, is none."""
-    away = replace(KILL, kind="database away", dark=(4.5, 11.8))
-    assert judge_cluster(replace(well(), blows=[away])) == []
-    calls = [*well().calls, call(A, "getupdates", 11.7)]
-    (finding, *_) = judge_cluster(replace(well(), calls=calls, blows=[away]))
+    away = replace(KILL, kind="database away", database_outage=(4.5, 11.8))
+    assert judge_cluster(replace(correct_evidence(), disruptions=[away])) == []
+    calls = [*correct_evidence().calls, call(A, "getupdates", 11.7)]
+    (finding, *_) = judge_cluster(replace(correct_evidence(), calls=calls, disruptions=[away]))
     assert (finding.kind, "without a database" in finding.text) == ("database", True)
     sessions = [session(A, 0.4, 12.0), session(B, 11.9)]
-    kinds = [finding.kind for finding in judge_cluster(replace(well(), sessions=sessions, blows=[away]))]
+    kinds = [
+        finding.kind
+        for finding in judge_cluster(replace(correct_evidence(), sessions=sessions, disruptions=[away]))
+    ]
     assert "database" in kinds, "the will has not been sent"
 
 
 @pytest.mark.parametrize(("told", "count"), [((True, False), 0), ((False, False), 1), ((True, True), 1)])
-def test_a_refused_file_that_is_not_said_or_is_said_for_ever_is_a_finding(told, count):
-    reload = replace(KILL, kind="refused reload", reload_told=told)
-    findings = judge_cluster(replace(well(), blows=[reload]))
+def test_a_refused_file_that_is_not_reported_or_reported_for_ever_is_a_finding(told, count):
+    reload = replace(KILL, kind="refused reload", reload_reported=told)
+    findings = judge_cluster(replace(correct_evidence(), disruptions=[reload]))
     assert [finding.kind for finding in findings] == ["reload"] * count

@@ -1,4 +1,4 @@
-"""The network of the tests: what it passes on, cuts and swallows, for one machine and not for another."""
+"""The network of the tests forwards, cuts and swallows the data of one machine and not of another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 
 A, B = "127.0.1.1", "127.0.1.2"
 QUIET_TURNS = 20
-"""Turns of the loop after which what is passed on at all would have come."""
+"""Turns of the loop after which forwarded data has come."""
 
 
 class Echo:
@@ -35,8 +35,8 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
-    async def hears(self, text: bytes) -> bytes:
-        """Says something; returns what comes back, nothing if the connection has ended."""
+    async def echo_of(self, text: bytes) -> bytes:
+        """Sends a text; returns what comes back, nothing if the connection has ended."""
         self._writer.write(text)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             try:
@@ -54,7 +54,7 @@ async def network() -> AsyncIterator[tuple[Network, int, Echo]]:
     server = await asyncio.start_server(echo.serve, "127.0.0.1", 0)
     lines = Network([A, B])
     try:
-        port = await lines.line_to("broker", server.sockets[0].getsockname()[1])
+        port = await lines.proxy_to("broker", server.sockets[0].getsockname()[1])
         yield lines, port, echo
     finally:
         await lines.close()
@@ -65,15 +65,15 @@ async def connect(port: int, machine: str) -> Client:
     return Client(*await asyncio.open_connection("127.0.0.1", port, local_addr=(machine, 0)))
 
 
-async def test_a_server_sees_the_machine_and_the_record_names_it():
+async def test_a_server_gets_the_address_of_the_machine_and_the_record_names_it():
     async with network() as (lines, port, echo):
         client = await connect(port, A)
-        assert await client.hears(b"hello") == b"hello"
+        assert await client.echo_of(b"hello") == b"hello"
         client.close()
         to_own_address = Client(*await asyncio.open_connection(B, port))
-        assert await to_own_address.hears(b"hello") == b"hello"
+        assert await to_own_address.echo_of(b"hello") == b"hello"
         assert echo.peers == [A, B]
-        assert [(one.machine, one.server, one.head) for one in lines.passages] == [
+        assert [(one.machine, one.server, one.head) for one in lines.connections] == [
             (A, "broker", b"hello"),
             (B, "broker", b"hello"),
         ]
@@ -83,31 +83,31 @@ async def test_a_server_sees_the_machine_and_the_record_names_it():
 async def test_a_cut_ends_the_connections_of_one_machine_and_refuses_new_ones_until_it_is_healed():
     async with network() as (lines, port, _):
         client, other = await connect(port, A), await connect(port, B)
-        assert [await one.hears(b"1") for one in (client, other)] == [b"1", b"1"]
+        assert [await one.echo_of(b"1") for one in (client, other)] == [b"1", b"1"]
         lines.cut(A, "broker")
-        assert [await one.hears(b"2") for one in (client, other)] == [b"", b"2"]
+        assert [await one.echo_of(b"2") for one in (client, other)] == [b"", b"2"]
         refused = await connect(port, A)
-        assert await refused.hears(b"3") == b""
+        assert await refused.echo_of(b"3") == b""
         lines.heal(A, "broker")
         again = await connect(port, A)
-        assert await again.hears(b"4") == b"4"
+        assert await again.echo_of(b"4") == b"4"
         for one in (client, other, refused, again):
             one.close()
 
 
-async def test_what_is_swallowed_is_lost_and_nobody_is_told():
+async def test_swallowed_data_is_lost_and_no_connection_ends():
     async with network() as (lines, port, _):
         client, other = await connect(port, A), await connect(port, B)
-        assert [await one.hears(b"1") for one in (client, other)] == [b"1", b"1"]
+        assert [await one.echo_of(b"1") for one in (client, other)] == [b"1", b"1"]
         lines.swallow(A, "broker")
-        waiting = asyncio.create_task(client.hears(b"2"))
-        for _turn in range(QUIET_TURNS):
-            assert await other.hears(b"2") == b"2"
+        waiting = asyncio.create_task(client.echo_of(b"2"))
+        for _set_next_address in range(QUIET_TURNS):
+            assert await other.echo_of(b"2") == b"2"
         assert not waiting.done()
         lines.heal(A, "broker")
         assert await waiting == b""
         again = await connect(port, A)
-        assert await again.hears(b"3") == b"3"
+        assert await again.echo_of(b"3") == b"3"
         for one in (client, other, again):
             one.close()
 
@@ -117,5 +117,5 @@ async def test_other_servers_of_the_machine_are_still_reached(how: str):
     async with network() as (lines, port, _):
         client = await connect(port, A)
         getattr(lines, how)(A, "database")
-        assert await client.hears(b"1") == b"1"
+        assert await client.echo_of(b"1") == b"1"
         client.close()

@@ -1,4 +1,4 @@
-"""A TCP line before a server: it can be cut at any byte in either direction, be slow, or be down."""
+"""A TCP proxy in front of a server, which can cut connections at any byte in either direction, be slow, or be down."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enum import Enum
 
 READ_BYTES = 65_536
 TICK_SECONDS = 0.02
-"""A slow line passes its share of bytes once in this time."""
+"""A slow proxy forwards its share of bytes once in this time."""
 
 
 class Direction(Enum):
@@ -19,10 +19,10 @@ class Direction(Enum):
     TO_CLIENT = "to_client"
 
 
-class Line:
-    """Passes bytes on between clients and the server on `server_port`.
+class TcpProxy:
+    """Forwards bytes between clients and the server on `server_port`.
 
-    `bytes_per_second` is None for a line that is not slow. `is_down`: connections are refused. `cuts` counts
+    `bytes_per_second` is None for a proxy that is not slow. `is_down`: connections are refused. `cuts` counts
     connections that were cut.
     """
 
@@ -49,7 +49,7 @@ class Line:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     def cut_after(self, direction: Direction, count: int) -> None:
-        """Cuts the connection that passes the byte number `count` from now on in this direction."""
+        """Cuts the connection that forwards the byte number `count` from now on in this direction."""
         self._bytes_until_cut[direction] = count
         self._cut.clear()
 
@@ -76,36 +76,36 @@ class Line:
             if not self.is_down:
                 await self._pass(reader, writer, self._connections[task])
         except (OSError, asyncio.CancelledError):
-            pass  # a cut, or an end that is gone
+            pass  # a cut, or the other end has closed
         finally:
-            for end in self._connections.pop(task):
-                reset(end)
+            for writer in self._connections.pop(task):
+                reset(writer)
 
     async def _pass(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ends: list[asyncio.StreamWriter]
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, writers: list[asyncio.StreamWriter]
     ) -> None:
-        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
-        ends.append(there_writer)
-        ways = [
-            asyncio.ensure_future(self._copy(reader, there_writer, Direction.TO_SERVER)),
-            asyncio.ensure_future(self._copy(there_reader, writer, Direction.TO_CLIENT)),
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
+        writers.append(server_writer)
+        tasks = [
+            asyncio.ensure_future(self._copy(reader, server_writer, Direction.TO_SERVER)),
+            asyncio.ensure_future(self._copy(server_reader, writer, Direction.TO_CLIENT)),
         ]
         try:
-            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            if not any(way.result() for way in done):
-                await self._finish(ends)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if not any(task.result() for task in done):
+                await self._finish(writers)
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _finish(self, ends: list[asyncio.StreamWriter]) -> None:
-        """One end has closed in order: what is on the way arrives, then the other end sees the close."""
-        for end in ends:
+    async def _finish(self, writers: list[asyncio.StreamWriter]) -> None:
+        """Forwards what is left after one end has closed in order, and closes the other end."""
+        for writer in writers:
             with contextlib.suppress(OSError):
-                await end.drain()
-                end.close()
-        ends.clear()
+                await writer.drain()
+                writer.close()
+        writers.clear()
 
     async def _copy(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: Direction
@@ -143,8 +143,8 @@ class Line:
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """Closes with RST, as a router does that has forgotten the connection."""
-    line: socket.socket = writer.get_extra_info("socket")
+    """Closes with RST, as a router does that does not know the connection."""
+    connection: socket.socket = writer.get_extra_info("socket")
     with contextlib.suppress(OSError):
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
