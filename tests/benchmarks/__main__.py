@@ -1,6 +1,6 @@
-"""`make bench`: how fast and how large the bridge is, everything on one machine, durable settings on.
+"""`make bench`: measures speed and size of the bridge, all on one machine, with durable settings.
 
-Prints a table and judges nothing by itself; the aims stand beside the figures.
+Prints a table with figures and aims, without a verdict.
 """
 
 from __future__ import annotations

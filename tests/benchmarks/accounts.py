@@ -1,4 +1,4 @@
-"""What many accounts in one process cost, and how much one of them feels of another's burst."""
+"""Measures the cost of many accounts in one process, and the effect of one account's burst on another."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.benchmarks.measures import (
     BURST,
     IDLE_SECONDS,
     PLAIN,
-    Counter,
+    MessageCounter,
     Publisher,
     RemoteSimulator,
     Row,
-    cpu_of,
-    rss,
+    cpu_seconds,
+    resident_mb,
     spread,
 )
 from tests.support.broker import mosquitto
@@ -29,18 +29,18 @@ COMMANDS = 100
 
 
 async def accounts(folder: Path) -> list[Row]:
-    """See the module."""
+    """Returns the rows of both measures."""
     return [*await _idle(folder / "idle"), *await _beside_a_burst(folder / "burst")]
 
 
 async def _idle(folder: Path) -> list[Row]:
     names = [f"a{number}" for number in range(MANY)]
-    async with _street(folder, names) as (here, _):
+    async with _open_accounts_home(folder, names) as (home, _):
         await asyncio.sleep(20)  # the work of the logins is done by then; this is a measure, not a test
-        before, began = cpu_of(here.bridge.pid), time.monotonic()
+        before, began = cpu_seconds(home.bridge.pid), time.monotonic()
         await asyncio.sleep(IDLE_SECONDS)
-        cpu = (cpu_of(here.bridge.pid) - before) * 60 / (time.monotonic() - began)
-        size = rss(here.bridge.pid)
+        cpu = (cpu_seconds(home.bridge.pid) - before) * 60 / (time.monotonic() - began)
+        size = resident_mb(home.bridge.pid)
     return [
         Row(f"idle with {MANY} accounts, resident", f"{size:.0f} MB", "150 MB"),
         Row(f"idle with {MANY} accounts, CPU a minute", f"{cpu:.2f} s", "1 s"),
@@ -48,17 +48,17 @@ async def _idle(folder: Path) -> list[Row]:
 
 
 async def _beside_a_burst(folder: Path) -> list[Row]:
-    async with _street(folder, ["a", "b"]) as (here, controls):
-        with Publisher(here.broker) as publisher:
+    async with _open_accounts_home(folder, ["a", "b"]) as (home, controls):
+        with Publisher(home.broker) as publisher:
 
             async def command() -> float:
-                topic, since, began = f"{here.bases['b']}/{{}}/wife", here.subscriber.count, time.monotonic()
+                topic, since, began = f"{home.bases['b']}/{{}}/wife", home.subscriber.count, time.monotonic()
                 publisher.client.publish(topic.format("out"), f"{began}", qos=1)
-                received = await here.in_thread(here.subscriber.wait, topic.format("result"), since=since)
+                received = await home.in_thread(home.subscriber.wait, topic.format("result"), since=since)
                 return received.at - began
 
             calm = [await command() for _ in range(COMMANDS)]
-            with Counter(here.broker, BURST) as counter:
+            with MessageCounter(home.broker, BURST) as counter:
                 await controls["a"].post("say", **{"from": "wife", "text": "{n}", "count": BURST})
                 receiving = asyncio.create_task(asyncio.to_thread(counter.wait))
                 busy: list[float] = []
@@ -71,17 +71,17 @@ async def _beside_a_burst(folder: Path) -> list[Row]:
     ]
 
 
-class Street(Home):
-    """A home with several accounts, `bases` says below which topic each is."""
+class AccountsHome(Home):
+    """A home with several accounts; `bases` has the base topic of each."""
 
     bases: dict[str, str]
 
 
 @asynccontextmanager
-async def _street(
+async def _open_accounts_home(
     folder: Path, names: list[str]
-) -> AsyncIterator[tuple[Street, dict[str, SimulatorControl]]]:
-    """All accounts online, each at a simulator of its own."""
+) -> AsyncIterator[tuple[AccountsHome, dict[str, SimulatorControl]]]:
+    """Opens a home whose accounts are online, each at a simulator of its own."""
     async with AsyncExitStack() as stack:
         simulators = [RemoteSimulator() for _ in names]
         for simulator in simulators:
@@ -91,8 +91,8 @@ async def _street(
         )
         filters = ("+/login/state", "+/+/login/state", "+/result/#", "+/+/result/#")
         subscriber = stack.enter_context(Subscriber(broker.port, *filters))
-        here = Street(folder, simulators[0], broker, subscriber)  # type: ignore[arg-type]
-        stack.push_async_callback(here.close)
+        home = AccountsHome(folder, simulators[0], broker, subscriber)  # type: ignore[arg-type]
+        stack.push_async_callback(home.close)
         controls = {name: SimulatorControl(one.url) for name, one in zip(names, simulators, strict=True)}
         for control in controls.values():
             stack.push_async_callback(control.close)
@@ -102,13 +102,13 @@ async def _street(
             name: {"endpoint": one.url, "send": {"per_minute": 0}, "contacts": PEOPLE}
             for name, one in zip(names, simulators, strict=True)
         }
-        here.bases = {name: "wx" if number == 0 else f"wx/{name}" for number, name in enumerate(names)}
+        home.bases = {name: "wx" if number == 0 else f"wx/{name}" for number, name in enumerate(names)}
         settings = {"mqtt": {"url": broker.url}, "accounts": accounts}
-        here.bridge.configure({**settings, "log": {"level": "warning", "format": "json"}})
-        here.bridge.start()
+        home.bridge.configure({**settings, "log": {"level": "warning", "format": "json"}})
+        home.bridge.start()
         for name in names:
-            await here.in_thread(
-                subscriber.wait_body, f"{here.bases[name]}/login/state", state="online", timeout=60
+            await home.in_thread(
+                subscriber.wait_body, f"{home.bases[name]}/login/state", state="online", timeout=60
             )
             await controls[name].wait("polling")
-        yield here, controls
+        yield home, controls

@@ -1,4 +1,4 @@
-"""Alarms of a month to a bot's person, who writes now and then: how many arrive, with and without bundling.
+"""Counts the alarms of a month that arrive at a person who seldom writes to the bot, with and without combined messages.
 
 The sender, its journal, iLink's reply window and the rules of the reminder are the real ones; WeChat and the clock are
 not. The days of each run are drawn from the same seed. With reminders the person answers `ANSWERED_SHARE` of them, each
@@ -43,8 +43,8 @@ _CLOCKED: tuple[ModuleType, ...] = (send_attempts, chat_queue, next_step, own_te
 
 
 @dataclass
-class TurnedClock:
-    """The clocks of the sender, which stand `ahead` seconds before the real ones."""
+class ShiftedClock:
+    """The clocks of the sender, which are `ahead` seconds in front of the real ones."""
 
     ahead: float = 0.0
 
@@ -74,17 +74,17 @@ class Month:
     @classmethod
     def drawn(cls, days_between_writes: int) -> Month:
         """Returns the month of a person who writes once in so many days, at a random time."""
-        dice = random.Random(SEED)
-        alarms = sorted(dice.uniform(0, DAYS * DAY_SECONDS) for _ in range(DAYS * ALARMS_A_DAY))
+        rng = random.Random(SEED)
+        alarms = sorted(rng.uniform(0, DAYS * DAY_SECONDS) for _ in range(DAYS * ALARMS_A_DAY))
         writes = (
-            dice.uniform(day, day + days_between_writes) * DAY_SECONDS
+            rng.uniform(day, day + days_between_writes) * DAY_SECONDS
             for day in range(0, DAYS, days_between_writes)
         )
         return cls(alarms=tuple(alarms), writes=tuple(sorted(writes)))
 
 
 async def alarms(folder: Path) -> list[Row]:
-    """See the module."""
+    """Returns the rows of all runs."""
     rows = []
     runs = (
         (1, "once a day", (("one by one", False, False), ("bundled", True, False))),
@@ -121,76 +121,79 @@ class Outcome:
 
 
 async def _outcome_of(folder: Path, month: Month, ilink: ILink) -> Outcome:
-    """Returns what became of the alarms of a month."""
-    turned = TurnedClock()
+    """Runs the alarms of a month; returns their outcome."""
+    shifted_clock = ShiftedClock()
     begins = timezone(
-        -timedelta(milliseconds=turned.now_ms() % (DAY_SECONDS * 1000))
+        -timedelta(milliseconds=shifted_clock.now_ms() % (DAY_SECONDS * 1000))
     )  # a month from midnight on
     outcome = Outcome(delays=[])
     events = [*((at, "alarm") for at in month.alarms), *((at, "write") for at in month.writes)]
     heapq.heapify(events)
-    dice = random.Random(SEED)
-    async with open_sender_harness(folder, "wife") as plain_harness:
-        here = ILinkSenderHarness(plain_harness)
-        here.ilink = ilink
-        with turned.installed():
-            async with here.running():
+    rng = random.Random(SEED)
+    async with open_sender_harness(folder, "wife") as base_harness:
+        harness = ILinkSenderHarness(base_harness)
+        harness.ilink = ilink
+        with shifted_clock.installed():
+            async with harness.running():
                 number = 0
                 while events:
                     at, event = heapq.heappop(events)
-                    turned.ahead = at
-                    here.now = turned.now_ms()
+                    shifted_clock.ahead = at
+                    harness.now = shifted_clock.now_ms()
                     match event:
                         case "alarm":
                             number += 1
-                            await here.accept(_alarm(here, number, here.now))
+                            await harness.accept(_alarm(harness, number, harness.now))
                         case "remind":
-                            if await _remind(here, ilink.remind, begins):
+                            if await _remind(harness, ilink.remind, begins):
                                 outcome.reminded += 1
-                                if dice.random() < ANSWERED_SHARE:
+                                if rng.random() < ANSWERED_SHARE:
                                     outcome.answered += 1
-                                    heapq.heappush(events, (at + dice.uniform(0, HOUR_SECONDS), "write"))
+                                    heapq.heappush(events, (at + rng.uniform(0, HOUR_SECONDS), "write"))
                         case _:
-                            here.receive_message()
-                            if (due := _next_reminder(here, ilink.remind, begins)) is not None:
-                                heapq.heappush(events, (at + (due - here.now) / 1000, "remind"))
-                    here.sender.recheck()
-                    while _is_busy(here, turned):  # noqa: ASYNC110 - there is no event for it
+                            harness.receive_message()
+                            if (due := _next_reminder(harness, ilink.remind, begins)) is not None:
+                                heapq.heappush(events, (at + (due - harness.now) / 1000, "remind"))
+                    harness.sender.recheck()
+                    while _is_busy(harness, shifted_clock):  # noqa: ASYNC110 - there is no event for it
                         await asyncio.sleep(0)
-        commands = await here.journal.commands.list_newest(limit=2 * len(month.alarms))
+        commands = await harness.journal.commands.list_newest(limit=2 * len(month.alarms))
     sent = [row for row in commands if row.replies and row.result and row.result.status is Status.SENT]
     outcome.delays = [(row.result.time - row.accepted) / 1000 for row in sent if row.result]
     return outcome
 
 
-def _next_reminder(here: ILinkSenderHarness, rules: Remind, zone: timezone) -> int | None:
-    window = here.chat.reply_window(here.now)
-    return None if window.until is None else reminder_time(window.until, here.now, rules, zone)
+def _next_reminder(harness: ILinkSenderHarness, rules: Remind, zone: timezone) -> int | None:
+    window = harness.chat.reply_window(harness.now)
+    return None if window.until is None else reminder_time(window.until, harness.now, rules, zone)
 
 
-async def _remind(here: ILinkSenderHarness, rules: Remind, zone: timezone) -> bool:
+async def _remind(harness: ILinkSenderHarness, rules: Remind, zone: timezone) -> bool:
     """Sends the reminder that is due, unless the window is shut or the person has written since."""
-    due = _next_reminder(here, rules, zone)
-    if due is None or due > here.now or not here.chat.is_open(here.now):
+    due = _next_reminder(harness, rules, zone)
+    if due is None or due > harness.now or not harness.chat.is_open(harness.now):
         return False
-    person = here.address_book.registry.by_topic_name("wife")
+    person = harness.address_book.registry.by_topic_name("wife")
     assert person is not None
-    await here.accept(own_text(OwnText.REMINDER, "wife", person.id, "Write anything.", ttl=HOUR_SECONDS))
+    await harness.accept(own_text(OwnText.REMINDER, "wife", person.id, "Write anything.", ttl=HOUR_SECONDS))
     return True
 
 
-def _alarm(here: ILinkSenderHarness, number: int, now: int) -> NewCommand:
-    return here.command("wife", f"Alarm {number}: ".ljust(ALARM_CHARACTERS, "x"), accepted=now)
+def _alarm(harness: ILinkSenderHarness, number: int, now: int) -> NewCommand:
+    return harness.command("wife", f"Alarm {number}: ".ljust(ALARM_CHARACTERS, "x"), accepted=now)
 
 
-def _is_busy(here: ILinkSenderHarness, turned: TurnedClock) -> bool:
-    """Whether the sender still does something before the next event."""
-    waits, policy = here.sender.window_wait, here.sender._policy
-    for queue in here.sender.waiting.queues.values():
+def _is_busy(harness: ILinkSenderHarness, shifted_clock: ShiftedClock) -> bool:
+    """Returns whether the sender still works before the next event."""
+    waits, policy = harness.sender.window_wait, harness.sender._policy
+    for queue in harness.sender.waiting.queues.values():
         if queue.waiting and (
             stays_first(queue.waiting[0]) or waits.window_closed_to(policy.next_row(queue)) is None
         ):
             return True
-        if any(not row.window_reason or queue.expires_at(row) <= turned.boot_time() for row in queue.waiting):
+        if any(
+            not row.window_reason or queue.expires_at(row) <= shifted_clock.boot_time()
+            for row in queue.waiting
+        ):
             return True
     return False

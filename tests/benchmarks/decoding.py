@@ -1,4 +1,4 @@
-"""What it costs to read what people send, beside texts alone. No network, no broker."""
+"""Measures the cost of reading messages as people send them, compared with texts. No network, no broker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROUNDS = 3  # the best counts: other work on the machine only makes it slower
 
 
 async def decoding(_folder: Path) -> list[Row]:
-    """From WeChat's answers to messages."""
+    """Returns the rows for reading WeChat's answers."""
     mixed = await asyncio.to_thread(_best, cost_of_usual_mix)
     each = await asyncio.to_thread(_best, cost_of_all_kinds)
     return [

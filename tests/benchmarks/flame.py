@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.benchmarks.measures import BURST, STARTED_PROGRAM, Counter, Publisher, home
+from tests.benchmarks.measures import BURST, STARTED_PROGRAM, MessageCounter, Publisher, open_home
 from tests.support.home import Home
 from tests.support.subscriber import Subscriber
 
@@ -29,28 +29,28 @@ CONTACTS = 5_000
 Work = Callable[[Home, Subscriber], Awaitable[None]]
 
 
-async def burst(here: Home, _: Subscriber) -> None:
+async def burst(home: Home, _: Subscriber) -> None:
     """Many texts at once, to the last one at a subscriber."""
-    with Counter(here.broker, BURST) as counter:
-        await here.control.post("say", **{"from": "wife", "text": "{n} 消息", "count": BURST})
+    with MessageCounter(home.broker, BURST) as counter:
+        await home.control.post("say", **{"from": "wife", "text": "{n} 消息", "count": BURST})
         await asyncio.to_thread(counter.wait)
 
 
-async def messages(here: Home, subscriber: Subscriber) -> None:
+async def messages(home: Home, subscriber: Subscriber) -> None:
     """One text after the other."""
     for number in range(MESSAGES):
         since = subscriber.count
-        await here.control.wait("polling")
-        await here.control.post("say", **{"from": "wife", "text": f"{number}"})
-        await here.in_thread(subscriber.wait, "wx/in/wife", since=since)
+        await home.control.wait("polling")
+        await home.control.post("say", **{"from": "wife", "text": f"{number}"})
+        await home.in_thread(subscriber.wait, "wx/in/wife", since=since)
 
 
-async def commands(here: Home, subscriber: Subscriber) -> None:
+async def commands(home: Home, subscriber: Subscriber) -> None:
     """Many commands at once to one chat, to the last result."""
-    with Publisher(here.broker) as publisher:
+    with Publisher(home.broker) as publisher:
         for number in range(COMMANDS):
             publisher.client.publish("wx/out/wife", f"{number}", qos=1)
-        await here.in_thread(subscriber.wait_count, "wx/result/wife", COMMANDS, timeout=300)
+        await home.in_thread(subscriber.wait_count, "wx/result/wife", COMMANDS, timeout=300)
 
 
 async def start(_: Home, __: Subscriber) -> None:
@@ -63,15 +63,15 @@ WORK: dict[str, Work] = {"burst": burst, "messages": messages, "commands": comma
 async def record(name: str, output: Path) -> None:
     """Lets the bridge work under py-spy, and writes the flame graph."""
     with tempfile.TemporaryDirectory(prefix="wx2mqtt-profile-") as folder:
-        async with home(Path(folder), "wx/login/#", "wx/in/#", "wx/result/#") as (here, subscriber):
-            here.bridge.program = [
+        async with open_home(Path(folder), "wx/login/#", "wx/in/#", "wx/result/#") as (home, subscriber):
+            home.bridge.program = [
                 *(str(PY_SPY), "record", "--output", str(output), "--rate", str(SAMPLES_PER_SECOND)),
                 *("--format", "flamegraph", "--threads", "--", *STARTED_PROGRAM),
             ]
-            await here.control.post("people", friends=CONTACTS if name == "start" else 500)
-            await here.log_in()
-            await WORK[name](here, subscriber)
-            await here.in_thread(_end, here.bridge.pid)
+            await home.control.post("people", friends=CONTACTS if name == "start" else 500)
+            await home.log_in()
+            await WORK[name](home, subscriber)
+            await home.in_thread(_end, home.bridge.pid)
 
 
 def _end(sampler_pid: int) -> None:

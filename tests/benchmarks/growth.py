@@ -1,4 +1,4 @@
-"""How the cost grows: each quantity by a factor of ten twice, with the cost per item.
+"""Measures how the cost grows: each quantity is increased by a factor of ten twice.
 
 A row has the cost at each size. `ratio` compares a cost per item at one size with that at the size before: 1.0 is
 linear growth, and up to 1.3 counts as that on a machine that does other things too. CPU is that of the bridge's
@@ -14,7 +14,15 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
-from tests.benchmarks.measures import Counter, Publisher, Row, furnished, home, process_seconds, rss
+from tests.benchmarks.measures import (
+    MessageCounter,
+    Publisher,
+    Row,
+    open_home,
+    open_home_of,
+    process_seconds,
+    resident_mb,
+)
 from tests.support.home import Home
 from tests.support.subscriber import ReceivedMessage, Subscriber
 from wx2mqtt.clock import now_ms
@@ -28,7 +36,7 @@ LARGE = False
 """Whether the largest sizes are measured, too; they take half an hour (`make bench ARGS="--large growth"`)."""
 
 FIRST_MESSAGES = 20
-PATIENCE = 600.0
+TIMEOUT_SECONDS = 600.0
 IDLE_SECONDS = 20.0
 GROUP_BURST = 2_000
 ACCOUNT_MESSAGES = 100
@@ -49,16 +57,16 @@ async def _contacts(folder: Path) -> list[Row]:
     first: dict[int, float] = {}
     again: dict[int, float] = {}
     for count in sizes(500, 5_000, 50_000):
-        async with home(folder / str(count), "wx/login/#", "wx/in/#") as (here, subscriber):
-            await here.control.post("people", friends=count)
-            await here.log_in()
-            await _settle(here)
-            start[count] = process_seconds(here.bridge.pid)
-            memory[count] = rss(here.bridge.pid)
+        async with open_home(folder / str(count), "wx/login/#", "wx/in/#") as (home, subscriber):
+            await home.control.post("people", friends=count)
+            await home.log_in()
+            await _settle(home)
+            start[count] = process_seconds(home.bridge.pid)
+            memory[count] = resident_mb(home.bridge.pid)
             first[count] = await _messages(
-                here, subscriber, [f"friend{n}" for n in range(1, FIRST_MESSAGES + 1)]
+                home, subscriber, [f"friend{n}" for n in range(1, FIRST_MESSAGES + 1)]
             )
-            again[count] = await _messages(here, subscriber, ["friend1"] * FIRST_MESSAGES)
+            again[count] = await _messages(home, subscriber, ["friend1"] * FIRST_MESSAGES)
     return [
         _per_item("cold start and login, CPU by contacts", start, "s"),
         _per_item("resident right after the login, by contacts", memory, "MB"),
@@ -76,22 +84,22 @@ async def _journal(folder: Path) -> list[Row]:
     disk: dict[int, float] = {}
     pruned: dict[int, float] = {}
     for count in sizes(10_000, 100_000, 1_000_000):
-        async with home(folder / str(count), "wx/login/#", "wx/in/#", "wx/bridge/response/#") as (
-            here,
+        async with open_home(folder / str(count), "wx/login/#", "wx/in/#", "wx/bridge/response/#") as (
+            home,
             subscriber,
         ):
-            await here.log_in()
-            await here.in_thread(here.bridge.stop)
-            await _fill(here.bridge.store / "wx2mqtt.db", count)
-            disk[count] = (here.bridge.store / "wx2mqtt.db").stat().st_size / count
-            await here.restart()
-            start[count] = process_seconds(here.bridge.pid)
-            await _settle(here)
-            message[count] = await _messages(here, subscriber, ["wife"] * FIRST_MESSAGES)
-            page[count] = await _requests(here, {"limit": 20})
-            search[count] = await _requests(here, {"text": "没有人写过这个"})
-            await here.in_thread(here.bridge.stop)
-            pruned[count] = await _prune(here.bridge.store / "wx2mqtt.db", count)
+            await home.log_in()
+            await home.in_thread(home.bridge.stop)
+            await _fill(home.bridge.store / "wx2mqtt.db", count)
+            disk[count] = (home.bridge.store / "wx2mqtt.db").stat().st_size / count
+            await home.restart()
+            start[count] = process_seconds(home.bridge.pid)
+            await _settle(home)
+            message[count] = await _messages(home, subscriber, ["wife"] * FIRST_MESSAGES)
+            page[count] = await _requests(home, {"limit": 20})
+            search[count] = await _requests(home, {"text": "没有人写过这个"})
+            await home.in_thread(home.bridge.stop)
+            pruned[count] = await _prune(home.bridge.store / "wx2mqtt.db", count)
     return [
         _flat("restart to online, CPU, by stored messages", start, "s"),
         _flat("a message, CPU, by stored messages", message, "ms"),
@@ -103,26 +111,26 @@ async def _journal(folder: Path) -> list[Row]:
 
 
 async def _waiting_commands(folder: Path) -> list[Row]:
-    """Taking commands in while nobody is logged in, memory, and sending them, by how many wait."""
+    """The cost of accepting commands without a login, of memory, and of sending them, by how many wait."""
     taken: dict[int, float] = {}
     memory: dict[int, float] = {}
     sent: dict[int, float] = {}
     for count in sizes(100, 1_000, 10_000, 100_000):
-        async with home(folder / str(count), "wx/login/#", "wx/result/#") as (here, subscriber):
-            await here.log_in()
-            await here.in_thread(here.bridge.stop)
+        async with open_home(folder / str(count), "wx/login/#", "wx/result/#") as (home, subscriber):
+            await home.log_in()
+            await home.in_thread(home.bridge.stop)
             since = subscriber.count
-            await here.control.post("logout")
-            here.bridge.start()
-            await here.in_thread(subscriber.wait, "wx/login/state", _is_waiting, since=since)
-            before = process_seconds(here.bridge.pid)
-            await asyncio.to_thread(_publish_commands, here, count)
-            taken[count] = (process_seconds(here.bridge.pid) - before) / count * 1e6
-            memory[count] = rss(here.bridge.pid)
-            before = process_seconds(here.bridge.pid)
-            await here.control.post("confirm")  # the phone knows the bridge, and asks without a code
-            await here.in_thread(subscriber.wait_count, "wx/result/wife", count, timeout=PATIENCE)
-            sent[count] = (process_seconds(here.bridge.pid) - before) / count * 1e3
+            await home.control.post("logout")
+            home.bridge.start()
+            await home.in_thread(subscriber.wait, "wx/login/state", _is_waiting, since=since)
+            before = process_seconds(home.bridge.pid)
+            await asyncio.to_thread(_publish_commands, home, count)
+            taken[count] = (process_seconds(home.bridge.pid) - before) / count * 1e6
+            memory[count] = resident_mb(home.bridge.pid)
+            before = process_seconds(home.bridge.pid)
+            await home.control.post("confirm")  # the phone knows the bridge, and asks without a code
+            await home.in_thread(subscriber.wait_count, "wx/result/wife", count, timeout=TIMEOUT_SECONDS)
+            sent[count] = (process_seconds(home.bridge.pid) - before) / count * 1e3
     return [
         _flat("a command is taken in, CPU, by waiting commands", taken, "us"),
         _flat("resident, by waiting commands", memory, "MB"),
@@ -134,9 +142,9 @@ async def _burst(folder: Path) -> list[Row]:
     """The CPU for a message, by how many come at once."""
     cost: dict[int, float] = {}
     for count in sizes(1_000, 10_000, 100_000):
-        async with home(folder / str(count)) as (here, _):
-            await here.log_in()
-            cost[count] = await _cost_of_burst(here, {"from": "wife"}, count)
+        async with open_home(folder / str(count)) as (home, _):
+            await home.log_in()
+            cost[count] = await _cost_of_burst(home, {"from": "wife"}, count)
     return [_flat("a message of a burst, CPU, by messages at once", cost, "us")]
 
 
@@ -147,20 +155,20 @@ async def _accounts(folder: Path) -> list[Row]:
     """
     memory: dict[int, float] = {}
     idle: dict[int, float] = {}
-    took: dict[int, float] = {}
+    seconds_taken: dict[int, float] = {}
     for count in sizes(1, 20, 200):
-        async with _many_accounts(folder / str(count), count) as (here, subscriber):
-            await _settle(here)
-            memory[count] = rss(here.bridge.pid)
-            before, began = process_seconds(here.bridge.pid), time.monotonic()
+        async with _many_accounts(folder / str(count), count) as (home, subscriber):
+            await _settle(home)
+            memory[count] = resident_mb(home.bridge.pid)
+            before, began = process_seconds(home.bridge.pid), time.monotonic()
             await asyncio.sleep(IDLE_SECONDS)
-            used = process_seconds(here.bridge.pid) - before
+            used = process_seconds(home.bridge.pid) - before
             idle[count] = used * 60 / (time.monotonic() - began)
-            took[count] = await _slowest_message(here, subscriber)
+            seconds_taken[count] = await _slowest_message(home, subscriber)
     return [
         _per_item("resident, by accounts on iLink", memory, "MB"),
         _per_item("CPU of an idle minute, by accounts on iLink", idle, "s"),
-        _flat("one message, p99, by accounts on iLink beside", took, "ms"),
+        _flat("one message, p99, by accounts on iLink beside", seconds_taken, "ms"),
     ]
 
 
@@ -168,10 +176,10 @@ async def _group(folder: Path) -> list[Row]:
     """The CPU for a message of a group, by its members."""
     cost: dict[int, float] = {}
     for count in (50, 500):
-        async with home(folder / str(count)) as (here, _):
-            await here.control.post("people", groups=1, members=count)
-            await here.log_in()
-            cost[count] = await _cost_of_burst(here, {"from": "wife", "to": "group1"}, GROUP_BURST)
+        async with open_home(folder / str(count)) as (home, _):
+            await home.control.post("people", groups=1, members=count)
+            await home.log_in()
+            cost[count] = await _cost_of_burst(home, {"from": "wife", "to": "group1"}, GROUP_BURST)
     return [_flat("a message in a group, CPU, by members", cost, "us")]
 
 
@@ -179,88 +187,88 @@ async def _media(folder: Path) -> list[Row]:
     """How much the process grows while a file of this size comes in."""
     extra: dict[int, float] = {}
     media = {"max_size": "200MB"}
-    async with home(folder, "wx/login/#", "wx/event/media", media=media) as (here, subscriber):
-        await here.log_in()
+    async with open_home(folder, "wx/login/#", "wx/event/media", media=media) as (home, subscriber):
+        await home.log_in()
         for size in (1_000, 100_000, 10_000_000, 100_000_000):
-            before, since = rss(here.bridge.pid), subscriber.count
-            await here.control.post("say", **{"from": "mom", "kind": "video", "bytes_of": size})
+            before, since = resident_mb(home.bridge.pid), subscriber.count
+            await home.control.post("say", **{"from": "mom", "kind": "video", "bytes_of": size})
             coming = asyncio.create_task(
-                here.in_thread(subscriber.wait, "wx/event/media", since=since, timeout=PATIENCE)
+                home.in_thread(subscriber.wait, "wx/event/media", since=since, timeout=TIMEOUT_SECONDS)
             )
-            most = before
+            peak = before
             while not coming.done():
-                most = max(most, rss(here.bridge.pid))
+                peak = max(peak, resident_mb(home.bridge.pid))
                 await asyncio.sleep(0.02)
             assert (await coming).body["state"] == "ready"
-            extra[size] = most - before
+            extra[size] = peak - before
     costs = "  ".join(f"{size:,}: {megabytes:.1f}" for size, megabytes in extra.items())
     return [Row("resident more while a file comes in, by bytes", f"{costs} MB", "flat")]
 
 
-async def _settle(here: Home) -> None:
+async def _settle(home: Home) -> None:
     """Waits until the bridge uses next to no CPU: the work that follows a login is done."""
     while True:
-        before = process_seconds(here.bridge.pid)
+        before = process_seconds(home.bridge.pid)
         await asyncio.sleep(CALM_SECONDS)
-        if process_seconds(here.bridge.pid) - before < CALM_CPU_SECONDS:
+        if process_seconds(home.bridge.pid) - before < CALM_CPU_SECONDS:
             return
 
 
-async def _messages(here: Home, subscriber: Subscriber, senders: Sequence[str]) -> float:
+async def _messages(home: Home, subscriber: Subscriber, senders: Sequence[str]) -> float:
     """Returns the milliseconds of CPU for a message of each of these people, one after the other."""
-    await here.control.wait("polling")
-    before = process_seconds(here.bridge.pid)
+    await home.control.wait("polling")
+    before = process_seconds(home.bridge.pid)
     for number, sender in enumerate(senders):
         since = subscriber.count
-        await here.control.post("say", **{"from": sender, "text": f"{number}"})
-        await here.in_thread(subscriber.wait, "wx/in/#", since=since)
-        await here.control.wait("polling")
-    await _settle(here)
-    return (process_seconds(here.bridge.pid) - before) / len(senders) * 1e3
+        await home.control.post("say", **{"from": sender, "text": f"{number}"})
+        await home.in_thread(subscriber.wait, "wx/in/#", since=since)
+        await home.control.wait("polling")
+    await _settle(home)
+    return (process_seconds(home.bridge.pid) - before) / len(senders) * 1e3
 
 
-async def _slowest_message(here: Home, subscriber: Subscriber) -> float:
+async def _slowest_message(home: Home, subscriber: Subscriber) -> float:
     """Returns the milliseconds from the phone to a subscriber that one in a hundred messages exceeds."""
-    took: list[float] = []
+    seconds_taken: list[float] = []
     for number in range(ACCOUNT_MESSAGES):
-        await here.control.wait("polling")
+        await home.control.wait("polling")
         since, began = subscriber.count, time.monotonic()
-        await here.control.post("say", **{"from": "wife", "text": f"{number}"})
-        arrived = await here.in_thread(subscriber.wait, "wx/in/wife", since=since)
-        took.append(arrived.at - began)
-    return sorted(took)[ACCOUNT_MESSAGES * 99 // 100 - 1] * 1e3
+        await home.control.post("say", **{"from": "wife", "text": f"{number}"})
+        arrived = await home.in_thread(subscriber.wait, "wx/in/wife", since=since)
+        seconds_taken.append(arrived.at - began)
+    return sorted(seconds_taken)[ACCOUNT_MESSAGES * 99 // 100 - 1] * 1e3
 
 
-async def _requests(here: Home, fields: dict[str, object], count: int = 5) -> float:
+async def _requests(home: Home, fields: dict[str, object], count: int = 5) -> float:
     """Returns the milliseconds of CPU for one request for the history."""
-    before = process_seconds(here.bridge.pid)
+    before = process_seconds(home.bridge.pid)
     for _ in range(count):
-        answer = await here.send_request("history", fields)
+        answer = await home.send_request("history", fields)
         assert answer["status"] == "ok", answer
-    return (process_seconds(here.bridge.pid) - before) / count * 1e3
+    return (process_seconds(home.bridge.pid) - before) / count * 1e3
 
 
-async def _cost_of_burst(here: Home, message: dict[str, str], count: int) -> float:
+async def _cost_of_burst(home: Home, message: dict[str, str], count: int) -> float:
     """Returns the microseconds of CPU for each of so many messages that wait at WeChat."""
-    await _settle(here)
-    before = process_seconds(here.bridge.pid)
-    with Counter(here.broker, count) as counter:
-        await here.control.post("say", **message, text="{n} 消息", count=count)
+    await _settle(home)
+    before = process_seconds(home.bridge.pid)
+    with MessageCounter(home.broker, count) as counter:
+        await home.control.post("say", **message, text="{n} 消息", count=count)
         await asyncio.to_thread(counter.wait)
-    return (process_seconds(here.bridge.pid) - before) / count * 1e6
+    return (process_seconds(home.bridge.pid) - before) / count * 1e6
 
 
 def _is_waiting(arrived: ReceivedMessage) -> bool:
     return bool(arrived.body["state"] == "waiting_for_confirm")
 
 
-def _publish_commands(here: Home, count: int) -> None:
-    with Publisher(here.broker) as publisher:
+def _publish_commands(home: Home, count: int) -> None:
+    with Publisher(home.broker) as publisher:
         for start in range(0, count, PAHO_QUEUE):
             numbers = range(start, min(count, start + PAHO_QUEUE))
             infos = [publisher.client.publish("wx/out/wife", f"{number}", qos=1) for number in numbers]
             for info in infos:
-                info.wait_for_publish(PATIENCE)
+                info.wait_for_publish(TIMEOUT_SECONDS)
 
 
 async def _fill(path: Path, count: int) -> None:
@@ -323,19 +331,21 @@ def _stored_message(number: int) -> NewMessage:
 async def _many_accounts(folder: Path, count: int) -> AsyncIterator[tuple[Home, Subscriber]]:
     """A bridge with an account that is online, and so many on iLink, of which each shows its code."""
     names = [f"a{number}" for number in range(count)]
-    async with furnished(Home, folder, ("wx/login/state", "+/+/login/state", "wx/in/#"), {}) as (
-        here,
+    async with open_home_of(Home, folder, ("wx/login/state", "+/+/login/state", "wx/in/#"), {}) as (
+        home,
         subscriber,
     ):
-        account = {"backend": "ilink", "endpoint": here.simulator.url}
+        account = {"backend": "ilink", "endpoint": home.simulator.url}
         others = {name: {**account, "base_topic": f"wx/{name}"} for name in names}
-        settings = here.settings(log={"level": "warning", "format": "json"})
-        here.bridge.configure({**settings, "accounts": {**settings["accounts"], **others}})
-        await here.log_in()
+        settings = home.settings(log={"level": "warning", "format": "json"})
+        home.bridge.configure({**settings, "accounts": {**settings["accounts"], **others}})
+        await home.log_in()
         for name in names:
             topic = f"wx/{name}/login/state"
-            await here.in_thread(subscriber.wait_body, topic, state="waiting_for_scan", timeout=PATIENCE)
-        yield here, subscriber
+            await home.in_thread(
+                subscriber.wait_body, topic, state="waiting_for_scan", timeout=TIMEOUT_SECONDS
+            )
+        yield home, subscriber
 
 
 def _flat(what: str, costs: dict[int, float], unit: str) -> Row:

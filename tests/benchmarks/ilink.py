@@ -12,13 +12,13 @@ from typing import Any
 
 from tests.benchmarks.measures import (
     ONE_BY_ONE,
-    Counter,
+    MessageCounter,
     Publisher,
     Row,
     bare_rate,
-    cpu_of,
-    furnished,
-    rss,
+    cpu_seconds,
+    open_home_of,
+    resident_mb,
     spread,
 )
 from tests.support.ilink_home import ILinkHome
@@ -26,12 +26,12 @@ from tests.support.subscriber import ReceivedMessage, Subscriber
 
 BURST = 5000
 VIDEO = 50_000_000  # bytes
-PATIENCE = 120.0
+TIMEOUT_SECONDS = 120.0
 ALL_SENT = 1_000_000  # the simulator's quota: far away
 
 
 async def ilink(folder: Path) -> list[Row]:
-    """See the module."""
+    """Returns the rows of all measures."""
     return [
         *await _one_by_one(folder / "one"),
         *await _burst(folder / "burst"),
@@ -43,49 +43,51 @@ async def ilink(folder: Path) -> list[Row]:
 
 @asynccontextmanager
 async def _home(folder: Path, *filters: str, **account: Any) -> AsyncIterator[tuple[ILinkHome, Subscriber]]:
-    """A home that is online."""
-    async with furnished(ILinkHome, folder, filters, account) as (here, subscriber):
-        await here.bot.post("ilink/settings", quota=ALL_SENT)
-        await here.log_in()
-        yield here, subscriber
+    """Opens a home that is online."""
+    async with open_home_of(ILinkHome, folder, filters, account) as (home, subscriber):
+        await home.bot.post("ilink/settings", quota=ALL_SENT)
+        await home.log_in()
+        yield home, subscriber
 
 
 async def _one_by_one(folder: Path) -> list[Row]:
-    """In turn: each message of the person opens the window for the command that follows it."""
-    came: list[float] = []
-    went: list[float] = []
-    async with _home(folder, "wx/login/#", "wx/in/#", "wx/result/#") as (here, subscriber):
-        with Publisher(here.broker) as publisher:
+    """Measures messages and commands in turn: each message opens the window for the command after it."""
+    receive_seconds: list[float] = []
+    send_seconds: list[float] = []
+    async with _home(folder, "wx/login/#", "wx/in/#", "wx/result/#") as (home, subscriber):
+        with Publisher(home.broker) as publisher:
             for number in range(ONE_BY_ONE):
-                await here.bot.wait("polling")
+                await home.bot.wait("polling")
                 since, began = subscriber.count, time.monotonic()
-                await here.bot.write(f"{number}")
-                came.append((await here.in_thread(subscriber.wait, "wx/in/me", since=since)).at - began)
+                await home.bot.write(f"{number}")
+                receive_seconds.append(
+                    (await home.in_thread(subscriber.wait, "wx/in/me", since=since)).at - began
+                )
                 since, began = subscriber.count, time.monotonic()
                 publisher.client.publish("wx/out/me", f"{number}", qos=1)
-                told = await here.in_thread(subscriber.wait, "wx/result/me", _is_over, since=since)
-                assert told.body["status"] == "sent"
-                went.append(told.at - began)
+                result = await home.in_thread(subscriber.wait, "wx/result/me", _is_over, since=since)
+                assert result.body["status"] == "sent"
+                send_seconds.append(result.at - began)
     return [
-        Row("iLink: one message, phone to MQTT subscriber", spread(came), "p50 6 ms, p99 20 ms"),
-        Row("iLink: a command, calm, publish to its result", spread(went), "p50 6 ms, p99 20 ms"),
+        Row("iLink: one message, phone to MQTT subscriber", spread(receive_seconds), "p50 6 ms, p99 20 ms"),
+        Row("iLink: a command, calm, publish to its result", spread(send_seconds), "p50 6 ms, p99 20 ms"),
     ]
 
 
-def _is_over(told: ReceivedMessage) -> bool:
-    return bool(told.body["status"] != "held")
+def _is_over(result: ReceivedMessage) -> bool:
+    return bool(result.body["status"] != "held")
 
 
 async def _burst(folder: Path) -> list[Row]:
-    """Texts that wait in answers of 50, to the last one at a subscriber; and a bare publisher beside it."""
-    async with _home(folder) as (here, _):
-        bare = await asyncio.to_thread(bare_rate, here.broker, BURST)
-        before = cpu_of(here.bridge.pid)
-        with Counter(here.broker, BURST) as counter:
-            await here.bot.write("{n} 消息", count=BURST)
+    """Measures a burst of texts in answers of 50 until the subscriber has the last one, and a plain publisher."""
+    async with _home(folder) as (home, _):
+        bare = await asyncio.to_thread(bare_rate, home.broker, BURST)
+        before = cpu_seconds(home.bridge.pid)
+        with MessageCounter(home.broker, BURST) as counter:
+            await home.bot.write("{n} 消息", count=BURST)
             await asyncio.to_thread(counter.wait)
         rate = (BURST - 1) / counter.seconds
-        cpu = (cpu_of(here.bridge.pid) - before) / BURST * 1e6
+        cpu = (cpu_seconds(home.bridge.pid) - before) / BURST * 1e6
     return [
         Row("iLink: a bare paho QoS 1 publisher, the same broker", f"{bare:,.0f}/s", ""),
         Row(
@@ -98,52 +100,52 @@ async def _burst(folder: Path) -> list[Row]:
 
 
 async def _start(folder: Path) -> list[Row]:
-    """From the start of the process with a saved session to online."""
-    async with _home(folder) as (here, subscriber):
-        await here.in_thread(here.bridge.stop)
+    """Measures the time from the start of the process with a saved session to online."""
+    async with _home(folder) as (home, subscriber):
+        await home.in_thread(home.bridge.stop)
         since, began = subscriber.count, time.monotonic()
-        here.bridge.start()
-        online = await here.in_thread(
+        home.bridge.start()
+        online = await home.in_thread(
             subscriber.wait, "wx/login/state", lambda one: one.body["state"] == "online", since=since
         )
     return [Row("iLink: start with a saved session, to online", f"{online.at - began:.2f} s", "1 s")]
 
 
 async def _video_in(folder: Path) -> list[Row]:
-    """Decrypted on its way to the disk, never whole in memory."""
+    """Measures a video that comes in; it is decrypted in pieces."""
     async with _home(folder, "wx/login/#", "wx/event/media", media={"max_size": "200MB"}) as (
-        here,
+        home,
         subscriber,
     ):
         began = time.monotonic()
 
-        async def came() -> ReceivedMessage:
-            await here.bot.write(kind="video", bytes_of=VIDEO)
-            return await here.in_thread(subscriber.wait, "wx/event/media", timeout=PATIENCE)
+        async def receive_seconds() -> ReceivedMessage:
+            await home.bot.write(kind="video", bytes_of=VIDEO)
+            return await home.in_thread(subscriber.wait, "wx/event/media", timeout=TIMEOUT_SECONDS)
 
-        event, extra = await _most(here, came())
+        event, extra = await _with_peak_memory(home, receive_seconds())
     assert (event.body["state"], event.body["size"]) == ("ready", VIDEO)
     return _rows("to", event.at - began, extra)
 
 
 async def _video_out(folder: Path) -> list[Row]:
-    """Encrypted on its way from the disk. A bridge of its own: what the other way took is not there already."""
+    """Measures a video that is sent; it is encrypted in pieces. Its bridge has not run the other measure."""
     (shown := folder / "shown").mkdir(parents=True)
-    _film(video := shown / "video.mp4")
+    _write_video(video := shown / "video.mp4")
     media = {"max_size": "200MB", "send_from": [str(shown)]}
-    async with _home(folder, "wx/login/#", "wx/in/#", "wx/result/#", media=media) as (here, subscriber):
-        await here.bot.write("hello")
-        await here.in_thread(subscriber.wait, "wx/in/me")
+    async with _home(folder, "wx/login/#", "wx/in/#", "wx/result/#", media=media) as (home, subscriber):
+        await home.bot.write("hello")
+        await home.in_thread(subscriber.wait, "wx/in/me")
         began = time.monotonic()
 
-        async def went() -> ReceivedMessage:
-            await here.publish("wx/out/me", {"kind": "video", "path": str(video)})
-            return await here.in_thread(subscriber.wait, "wx/result/me", _is_over, timeout=PATIENCE)
+        async def send_seconds() -> ReceivedMessage:
+            await home.publish("wx/out/me", {"kind": "video", "path": str(video)})
+            return await home.in_thread(subscriber.wait, "wx/result/me", _is_over, timeout=TIMEOUT_SECONDS)
 
-        told, extra = await _most(here, went())
-        (sent,) = await here.bot.bot_sent(1)
-    assert (told.body["status"], sent["media"]["size"]) == ("sent", VIDEO)
-    return _rows("from", told.at - began, extra)
+        result, extra = await _with_peak_memory(home, send_seconds())
+        (sent,) = await home.bot.bot_sent(1)
+    assert (result.body["status"], sent["media"]["size"]) == ("sent", VIDEO)
+    return _rows("from", result.at - began, extra)
 
 
 def _rows(way: str, seconds: float, extra: float) -> list[Row]:
@@ -153,8 +155,8 @@ def _rows(way: str, seconds: float, extra: float) -> list[Row]:
     ]
 
 
-def _film(path: Path) -> None:
-    """The head of a real one, and noise."""
+def _write_video(path: Path) -> None:
+    """Writes a file with the head of a real video, and noise."""
     with path.open("wb") as file:
         file.write(bytes.fromhex("0000001866747970") + b"mp42\0\0\0\0mp42isom")
         for _ in range(VIDEO // 1_000_000):
@@ -162,11 +164,13 @@ def _film(path: Path) -> None:
         file.truncate(VIDEO)
 
 
-async def _most(here: ILinkHome, work: Awaitable[ReceivedMessage]) -> tuple[ReceivedMessage, float]:
-    """What the work returns, and by how many megabytes the bridge grew meanwhile at most."""
-    before = most = rss(here.bridge.pid)
+async def _with_peak_memory(
+    home: ILinkHome, work: Awaitable[ReceivedMessage]
+) -> tuple[ReceivedMessage, float]:
+    """Awaits some work; returns its result, and by how many megabytes the bridge grew at most."""
+    before = peak = resident_mb(home.bridge.pid)
     working = asyncio.ensure_future(work)
     while not working.done():
-        most = max(most, rss(here.bridge.pid))
+        peak = max(peak, resident_mb(home.bridge.pid))
         await asyncio.sleep(0.02)
-    return await working, most - before
+    return await working, peak - before

@@ -1,4 +1,4 @@
-"""The measures of `make bench`; each sets up what it needs and returns rows of the table."""
+"""The measures of `make bench`, which return rows of the table, and what they share."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ COMMANDS = 200
 CHATS = 10
 BARE_WINDOW = 20  # paho's own
 IDLE_SECONDS = 30.0
-PLAIN = "max_queued_messages 0"  # nothing dropped; what the broker does to its disk is not measured here
+PLAIN = "max_queued_messages 0"  # nothing is dropped; the broker's disk is not measured here
 TICK = os.sysconf("SC_CLK_TCK")
 _SCHEDULED_CLOCK = 2  # the kernel's number for the CPU time of a process (clock_getcpuclockid(3))
 
 STARTED_PROGRAM = [sys.executable, "-m", "wx2mqtt", "run"]
-"""As people start it: a fork, as in the tests, has everything loaded and shares memory."""
+"""The command that people use: a fork, as in the tests, has everything imported and shares memory."""
 
 H = TypeVar("H", bound=Home)
 
@@ -48,7 +48,7 @@ class Row:
 
 
 class RemoteSimulator:
-    """`wx2mqtt simulate` as a process of its own, so that it has a core of its own."""
+    """`wx2mqtt simulate` as a process, so that it may have a core of its own."""
 
     def __init__(self, tls: Path | None = None) -> None:
         certificates = [] if tls is None else ["--tls", str(tls)]
@@ -66,17 +66,17 @@ class RemoteSimulator:
 
 
 @asynccontextmanager
-async def home(folder: Path, *filters: str, **account: Any) -> AsyncIterator[tuple[Home, Subscriber]]:
-    """A home on web WeChat; see `furnished`."""
-    async with furnished(Home, folder, filters, account) as (here, subscriber):
-        yield here, subscriber
+async def open_home(folder: Path, *filters: str, **account: Any) -> AsyncIterator[tuple[Home, Subscriber]]:
+    """Opens a home on web WeChat, as `open_home_of`."""
+    async with open_home_of(Home, folder, filters, account) as (home, subscriber):
+        yield home, subscriber
 
 
 @asynccontextmanager
-async def furnished(
+async def open_home_of(
     kind: Callable[..., H], folder: Path, filters: Sequence[str], account: Mapping[str, Any]
 ) -> AsyncIterator[tuple[H, Subscriber]]:
-    """A home whose bridge does not run yet and logs warnings only, with a broker that drops nothing."""
+    """Opens a home whose bridge does not run yet and logs warnings only, with a broker that drops nothing."""
     simulator = RemoteSimulator()
     try:
         with (
@@ -85,29 +85,29 @@ async def furnished(
             ) as broker,
             Subscriber(broker.port, *(filters or ("wx/login/#", "wx/result/#"))) as subscriber,
         ):
-            here = kind(folder, simulator, broker, subscriber)
-            settings = here.settings(dict(account), log={"level": "warning", "format": "json"})
-            here.bridge.configure(settings)
-            here.bridge.program = STARTED_PROGRAM
+            home = kind(folder, simulator, broker, subscriber)
+            settings = home.settings(dict(account), log={"level": "warning", "format": "json"})
+            home.bridge.configure(settings)
+            home.bridge.program = STARTED_PROGRAM
             try:
-                yield here, subscriber
+                yield home, subscriber
             finally:
-                await here.close()
+                await home.close()
     finally:
         simulator.close()
 
 
 async def burst(folder: Path) -> list[Row]:
-    """Texts that wait in answers of 50, to the last one at a subscriber; and a bare publisher beside it."""
-    async with home(folder) as (here, _):
-        bare = await asyncio.to_thread(bare_rate, here.broker)
-        await here.log_in()
-        before = cpu_of(here.bridge.pid)
-        with Counter(here.broker, BURST) as counter:
-            await here.control.post("say", **{"from": "wife", "text": "{n} 消息", "count": BURST})
+    """Measures a burst of texts in answers of 50 until the subscriber has the last one, and a plain publisher."""
+    async with open_home(folder) as (home, _):
+        bare = await asyncio.to_thread(bare_rate, home.broker)
+        await home.log_in()
+        before = cpu_seconds(home.bridge.pid)
+        with MessageCounter(home.broker, BURST) as counter:
+            await home.control.post("say", **{"from": "wife", "text": "{n} 消息", "count": BURST})
             await asyncio.to_thread(counter.wait)
         rate = (BURST - 1) / counter.seconds
-        cpu = (cpu_of(here.bridge.pid) - before) / BURST * 1e6
+        cpu = (cpu_seconds(home.bridge.pid) - before) / BURST * 1e6
     return [
         Row(f"a bare paho publisher, QoS 1, window {BARE_WINDOW}, the same broker", f"{bare:,.0f}/s", ""),
         Row(f"{BURST:,} texts waiting in answers of 50, to MQTT", f"{rate:,.0f}/s", ""),
@@ -117,36 +117,40 @@ async def burst(folder: Path) -> list[Row]:
 
 
 async def latency(folder: Path) -> list[Row]:
-    """One message at a time: from the phone's writing to the subscriber, two requests to WeChat included."""
-    async with home(folder, "wx/login/#", "wx/in/#") as (here, subscriber):
-        await here.log_in()
-        took: list[float] = []
+    """Measures one message at a time from the phone to the subscriber, with two requests to WeChat."""
+    async with open_home(folder, "wx/login/#", "wx/in/#") as (home, subscriber):
+        await home.log_in()
+        seconds_taken: list[float] = []
         for number in range(ONE_BY_ONE):
-            await here.control.wait("polling")
+            await home.control.wait("polling")
             since, began = subscriber.count, time.monotonic()
-            await here.control.post("say", **{"from": "wife", "text": f"{number}"})
-            received = await here.in_thread(subscriber.wait, "wx/in/wife", since=since)
-            took.append(received.at - began)
+            await home.control.post("say", **{"from": "wife", "text": f"{number}"})
+            received = await home.in_thread(subscriber.wait, "wx/in/wife", since=since)
+            seconds_taken.append(received.at - began)
     return [
-        Row("one message, phone to MQTT subscriber (two polls in it)", spread(took), "p50 5 ms, p99 15 ms")
+        Row(
+            "one message, phone to MQTT subscriber (two polls in it)",
+            spread(seconds_taken),
+            "p50 5 ms, p99 15 ms",
+        )
     ]
 
 
 async def command_burst(folder: Path) -> list[Row]:
-    """Commands at once to one chat and to several, to WeChat's acceptance with all results."""
+    """Measures many commands at once, to one chat and to several, until all results are published."""
     rows: list[Row] = []
-    async with home(folder) as (here, subscriber):
-        await here.control.post("people", friends=20)
-        await here.log_in()
+    async with open_home(folder) as (home, subscriber):
+        await home.control.post("people", friends=20)
+        await home.log_in()
         friends = [f"friend{number}" for number in range(1, CHATS + 1)]
         for what, users in (("to one chat", ["wife"]), (f"to {CHATS} chats", friends)):
-            names = await topic_names(here, users)
+            names = await topic_names(home, users)
             done = len(subscriber.on("wx/result/#"))
             began = time.monotonic()
             await asyncio.to_thread(
-                _publish_all, here.broker, [names[n % len(names)] for n in range(COMMANDS)]
+                _publish_all, home.broker, [names[n % len(names)] for n in range(COMMANDS)]
             )
-            results = await here.in_thread(subscriber.wait_count, "wx/result/#", done + COMMANDS, timeout=60)
+            results = await home.in_thread(subscriber.wait_count, "wx/result/#", done + COMMANDS, timeout=60)
             assert all(one.body["status"] == "sent" for one in results[done:])
             rate = COMMANDS / (results[-1].at - began)
             rows.append(Row(f"{COMMANDS} commands at once {what}, with results", f"{rate:,.0f}/s", "400/s"))
@@ -154,19 +158,19 @@ async def command_burst(folder: Path) -> list[Row]:
 
 
 async def calm_command(folder: Path) -> list[Row]:
-    """A command when nothing else goes on: from publish to WeChat, and to its result."""
+    """Measures single commands from the publish to WeChat, and to the result."""
     sent: list[float] = []
     done: list[float] = []
-    async with home(folder) as (here, subscriber):
-        await here.log_in()
-        with Publisher(here.broker) as publisher:
+    async with open_home(folder) as (home, subscriber):
+        await home.log_in()
+        with Publisher(home.broker) as publisher:
             for number in range(ONE_BY_ONE):
                 since, began = subscriber.count, time.monotonic()
-                arriving = asyncio.create_task(here.control.get("sent", after=number, wait=60))
+                arriving = asyncio.create_task(home.control.get("sent", after=number, wait=60))
                 publisher.client.publish("wx/out/wife", f"{number}", qos=1)
                 await arriving
                 sent.append(time.monotonic() - began)
-                received = await here.in_thread(subscriber.wait, "wx/result/wife", since=since)
+                received = await home.in_thread(subscriber.wait, "wx/result/wife", since=since)
                 done.append(received.at - began)
     return [
         Row("a command, calm, publish to WeChat", spread(sent), ""),
@@ -175,26 +179,26 @@ async def calm_command(folder: Path) -> list[Row]:
 
 
 async def start(folder: Path) -> list[Row]:
-    """From the start of the process to online: with a login that is confirmed at once, and with a saved one."""
+    """Measures the time from the start of the process to online, with a new login and with a saved one."""
     rows: list[Row] = []
     for friends, aim in ((500, "0.5 s"), (5000, "0.8 s")):
-        async with home(folder / str(friends)) as (here, subscriber):
-            await here.control.post("settings", autoscan=True)
-            await here.control.post("people", friends=friends)
-            cold = await _start(here, subscriber)
-            await here.in_thread(here.bridge.stop)
-            resumed = await _start(here, subscriber)
+        async with open_home(folder / str(friends)) as (home, subscriber):
+            await home.control.post("settings", autoscan=True)
+            await home.control.post("people", friends=friends)
+            cold = await _start(home, subscriber)
+            await home.in_thread(home.bridge.stop)
+            resumed = await _start(home, subscriber)
         rows.append(Row(f"cold start to online with {friends} contacts", cold, aim))
         rows.append(Row(f"start with a saved session and {friends} contacts", resumed, "0.5 s"))
     return rows
 
 
-async def _start(here: Home, subscriber: Subscriber) -> str:
+async def _start(home: Home, subscriber: Subscriber) -> str:
     since, began = subscriber.count, time.monotonic()
-    here.bridge.start()
-    online = await here.in_thread(subscriber.wait, "wx/login/state", _is_online, since=since)
-    cpu = process_seconds(here.bridge.pid)
-    await here.control.wait("polling")
+    home.bridge.start()
+    online = await home.in_thread(subscriber.wait, "wx/login/state", _is_online, since=since)
+    cpu = process_seconds(home.bridge.pid)
+    await home.control.wait("polling")
     return f"{online.at - began:.2f} s, CPU {cpu:.2f} s"
 
 
@@ -203,48 +207,50 @@ def _is_online(received: ReceivedMessage) -> bool:
 
 
 async def idle(folder: Path) -> list[Row]:
-    """What it costs to do nothing, and how large it is."""
+    """Measures memory and CPU of an idle bridge."""
     rows: list[Row] = []
     for friends, aim in ((500, "60 MB"), (5000, "70 MB")):
-        async with home(folder / str(friends)) as (here, _):
-            await here.control.post("people", friends=friends)
-            await here.log_in()
+        async with open_home(folder / str(friends)) as (home, _):
+            await home.control.post("people", friends=friends)
+            await home.log_in()
             await asyncio.sleep(20)  # the work of the login is done by then; this is a measure, not a test
-            before, began = process_seconds(here.bridge.pid), time.monotonic()
+            before, began = process_seconds(home.bridge.pid), time.monotonic()
             await asyncio.sleep(IDLE_SECONDS)
-            cpu = (process_seconds(here.bridge.pid) - before) * 60 / (time.monotonic() - began)
-            rows.append(Row(f"idle with {friends} contacts, resident", f"{rss(here.bridge.pid):.0f} MB", aim))
+            cpu = (process_seconds(home.bridge.pid) - before) * 60 / (time.monotonic() - began)
+            rows.append(
+                Row(f"idle with {friends} contacts, resident", f"{resident_mb(home.bridge.pid):.0f} MB", aim)
+            )
             rows.append(Row(f"idle with {friends} contacts, CPU a minute", f"{cpu:.3f} s", "0.04 s"))
     return rows
 
 
 async def killed(folder: Path) -> list[Row]:
-    """SIGKILL in the middle of 2,000 messages: what is lost, what comes again."""
+    """Kills the bridge in the middle of 2,000 messages; counts lost and repeated ones."""
     count = 2000
-    async with home(folder, "wx/login/#", "wx/in/#") as (here, subscriber):
-        await here.log_in()
-        await here.control.post("say", **{"from": "wife", "text": "{n}", "count": count})
-        await here.in_thread(subscriber.wait_count, "wx/in/wife", count // 3)
-        await here.in_thread(here.bridge.kill)
-        await here.restart()
-        await here.in_thread(subscriber.wait, "wx/in/wife", lambda one: one.body["seq"] == count, timeout=30)
+    async with open_home(folder, "wx/login/#", "wx/in/#") as (home, subscriber):
+        await home.log_in()
+        await home.control.post("say", **{"from": "wife", "text": "{n}", "count": count})
+        await home.in_thread(subscriber.wait_count, "wx/in/wife", count // 3)
+        await home.in_thread(home.bridge.kill)
+        await home.restart()
+        await home.in_thread(subscriber.wait, "wx/in/wife", lambda one: one.body["seq"] == count, timeout=30)
         received = [(one.body["seq"], one.body["id"]) for one in subscriber.on("wx/in/wife")]
     lost = count - len({seq for seq, _ in received})
     again = len(received) - len(set(received))
-    strange = len(set(received)) - len({seq for seq, _ in received})
+    changed = len(set(received)) - len({seq for seq, _ in received})
     return [
         Row("kill -9 in the middle of 2,000: lost", str(lost), "0"),
         Row(
-            "  repeats, each with its old id and seq", f"{again} ({strange} strange)", "the window, 0 strange"
+            "  repeats, each with its old id and seq", f"{again} ({changed} strange)", "the window, 0 strange"
         ),
     ]
 
 
-async def topic_names(here: Home, users: list[str]) -> list[str]:
-    """Topic names of simulated friends."""
+async def topic_names(home: Home, users: list[str]) -> list[str]:
+    """Returns the topic names of simulated friends."""
     if users == ["wife"]:
         return users
-    listed = await here.control.get("people")
+    listed = await home.control.get("people")
     nick = {one["id"]: one.get("remark") or one["nickname"] for one in _people(listed)}
     return [nick[user] for user in users]
 
@@ -279,7 +285,7 @@ def _publish_all(broker: Mosquitto, users: list[str]) -> None:
 
 
 def bare_rate(broker: Mosquitto, count: int = BURST) -> float:
-    """Publishes of the same size by paho alone, to the last PUBACK."""
+    """Returns publications a second of paho alone, until the last PUBACK."""
     payload = b"x" * 300
     with Publisher(broker, window=BARE_WINDOW) as publisher:
         began = time.perf_counter()
@@ -288,8 +294,8 @@ def bare_rate(broker: Mosquitto, count: int = BURST) -> float:
         return count / (time.perf_counter() - began)
 
 
-class Counter:
-    """`mosquitto_sub`, which costs less than a client of ours, counting and timing what comes.
+class MessageCounter:
+    """Counts and times messages with `mosquitto_sub`, which needs less CPU than a client in Python.
 
     Subscribes to `topic` with QoS 1. The texts of the messages are their numbers, from 1.
     """
@@ -312,7 +318,7 @@ class Counter:
         self._process.stdout.close()
 
     def wait(self) -> None:
-        """Until all came, in order; `seconds` is from the first to the last."""
+        """Waits until all have come, in order; `seconds` is from the first to the last one."""
         assert self._process.stdout is not None
         lines = [line.split(" ", 1) for line in self._process.stdout]
         numbers = [int(json.loads(body)["text"].partition(" ")[0]) for _, body in lines]
@@ -321,23 +327,23 @@ class Counter:
 
 
 def spread(seconds: list[float]) -> str:
-    """The middle and the worst but for one in a hundred."""
+    """Returns the median and the 99th percentile in milliseconds."""
     ordered = sorted(one * 1000 for one in seconds)
     return f"p50 {statistics.median(ordered):.1f}, p99 {ordered[int(len(ordered) * 0.99) - 1]:.1f} ms"
 
 
-def cpu_of(pid: int) -> float:
-    """Seconds of CPU, user and system."""
+def cpu_seconds(pid: int) -> float:
+    """Returns the seconds of CPU of a process, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
 def process_seconds(pid: int) -> float:
-    """Seconds of CPU by the clock of the process, which is exact where `cpu_of` counts in steps of 10 ms."""
+    """Returns the seconds of CPU by the clock of the process, which is exact; `cpu_seconds` has steps of 10 ms."""
     return time.clock_gettime((~pid << 3) | _SCHEDULED_CLOCK)
 
 
-def rss(pid: int) -> float:
-    """Resident megabytes."""
+def resident_mb(pid: int) -> float:
+    """Returns the resident megabytes of a process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

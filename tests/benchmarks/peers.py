@@ -1,7 +1,7 @@
-"""`make bench-peers`: the bridge beside itchat-uos, itchat and wecom-aibot-sdk, in turns on one machine, as ratios.
+"""`make bench-peers`: compares the bridge with itchat-uos, itchat and wecom-aibot-sdk, in turns on one machine.
 
-Each peer is the bare client as it is published, with the shortest program that does the same work: what comes is
-published with QoS 1 by paho, what is ordered over MQTT is sent. It keeps no journal, so that it promises less.
+Each peer is the client as it is published, with the shortest program that does the same work: it publishes messages
+with QoS 1 by paho, and sends commands from MQTT. It keeps no journal, so that it promises less.
 Product and peer run against the same simulator and the same broker, one after the other, `--turns` times.
 """
 
@@ -23,12 +23,12 @@ from tests.benchmarks.measures import (
     STARTED_PROGRAM,
     Publisher,
     RemoteSimulator,
-    rss,
+    resident_mb,
 )
 from tests.benchmarks.turns import (
-    PATIENCE,
     PRODUCT,
     SUBSCRIPTIONS_LOG,
+    TIMEOUT_SECONDS,
     Measure,
     Runner,
     burst,
@@ -62,21 +62,21 @@ async def commands(runner: Runner) -> float:
     with Publisher(runner.broker) as publisher:
         for number in range(COMMANDS):
             publisher.client.publish(f"{runner.outgoing}/{names[number % CHATS]}", f"{number}", qos=1)
-        await runner.control.sent(before + COMMANDS, PATIENCE)
+        await runner.control.sent(before + COMMANDS, TIMEOUT_SECONDS)
     return COMMANDS / (time.monotonic() - began)
 
 
 async def calm_command(runner: Runner) -> float:
     """Returns how often a second a command could go from its publish to WeChat, one by one (median)."""
-    took: list[float] = []
+    seconds_taken: list[float] = []
     before = len(await runner.control.get("sent"))
     with Publisher(runner.broker) as publisher:
         for number in range(1, CALM_COMMANDS + 1):
             began = time.monotonic()
             publisher.client.publish(f"{runner.outgoing}/wife", f"{number}", qos=1)
-            await runner.control.get("sent", after=before + number - 1, wait=PATIENCE)
-            took.append(time.monotonic() - began)
-    return 1 / statistics.median(took)
+            await runner.control.get("sent", after=before + number - 1, wait=TIMEOUT_SECONDS)
+            seconds_taken.append(time.monotonic() - began)
+    return 1 / statistics.median(seconds_taken)
 
 
 async def _chats(runner: Runner) -> list[str]:
@@ -93,7 +93,7 @@ async def _chats(runner: Runner) -> list[str]:
 
 @asynccontextmanager
 async def _running(name: str, folder: Path) -> AsyncIterator[Runner]:
-    """A simulator with friends and TLS, a broker, and the program, online."""
+    """Runs a simulator with friends and TLS, a broker, and the program, until it is online."""
     is_product = name == PRODUCT
     ca = folder / "tls" / "ca.pem"
     simulator = RemoteSimulator(tls=folder / "tls")
@@ -108,7 +108,7 @@ async def _running(name: str, folder: Path) -> AsyncIterator[Runner]:
             start = _product if is_product else _peer
             with start(name, folder, simulator, broker) as pid:
                 state = "wx/login/state" if is_product else "peer/state"
-                await asyncio.to_thread(subscriber.wait_body, state, state="online", timeout=PATIENCE)
+                await asyncio.to_thread(subscriber.wait_body, state, state="online", timeout=TIMEOUT_SECONDS)
                 await control.wait("polling")
                 yield Runner(
                     pid=pid,
@@ -152,7 +152,7 @@ def _peer(name: str, folder: Path, simulator: RemoteSimulator, broker: Mosquitto
 
 async def memory(runner: Runner) -> float:
     """Returns the resident megabytes after the login."""
-    return rss(runner.pid)
+    return resident_mb(runner.pid)
 
 
 MEASURES: dict[str, Measure] = {

@@ -1,4 +1,4 @@
-"""Commands over HTTP beside those over MQTT, in turns on one bridge: how many a second, and how long one takes."""
+"""Compares commands over HTTP with those over MQTT, in turns on one bridge: rate and latency."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.benchmarks.measures import CHATS, ONE_BY_ONE, Publisher, Row, furnished, topic_names
+from tests.benchmarks.measures import CHATS, ONE_BY_ONE, Publisher, Row, open_home_of, topic_names
 from tests.support.deadlines import MAX_REQUEST_SECONDS
 from tests.support.home import Home
 from tests.support.subscriber import Subscriber
@@ -28,11 +28,11 @@ SendOne = Callable[[str, int], Awaitable[None]]
 
 
 async def posts(folder: Path) -> list[Row]:
-    """Both ways are measured to the result on MQTT, which is the same for both."""
+    """Returns the rows of both, each measured until the result on MQTT."""
     rates: dict[str, list[float]] = {"http": [], "mqtt": []}
     worst: dict[str, list[float]] = {"http": [], "mqtt": []}
-    async with _home(folder) as (here, subscriber, http), _mqtt(here) as publish:
-        names = await topic_names(here, [f"friend{number}" for number in range(1, CHATS + 1)])
+    async with _home(folder) as (home, subscriber, http), _mqtt(home) as publish:
+        names = await topic_names(home, [f"friend{number}" for number in range(1, CHATS + 1)])
 
         async def post(name: str, number: int) -> None:
             answer = await http.post(
@@ -74,14 +74,14 @@ async def _rate(subscriber: Subscriber, names: list[str], send: SendOne) -> floa
 
 async def _p99_ms(subscriber: Subscriber, names: list[str], send: SendOne) -> float:
     """Returns how long the slowest but one of a hundred takes, one by one, to its result."""
-    took: list[float] = []
+    seconds_taken: list[float] = []
     for number in range(ONE_BY_ONE):
         name = names[number % len(names)]
         since, began = subscriber.count, time.monotonic()
         await send(name, number)
         result = await asyncio.to_thread(subscriber.wait, f"wx/result/{name}", since=since)
-        took.append((result.at - began) * 1000)
-    return sorted(took)[max(0, int(len(took) * 0.99) - 1)]
+        seconds_taken.append((result.at - began) * 1000)
+    return sorted(seconds_taken)[max(0, int(len(seconds_taken) * 0.99) - 1)]
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> str:
@@ -91,14 +91,14 @@ def _ratio(ours: list[float], theirs: list[float]) -> str:
 
 @asynccontextmanager
 async def _home(folder: Path) -> AsyncIterator[tuple[Home, Subscriber, httpx.AsyncClient]]:
-    """A home with friends and a sender without a rate, and a client of its address."""
-    async with furnished(Home, folder, ("wx/login/#", "wx/result/#"), {}) as (here, subscriber):
+    """Opens a home with friends and a sender without a rate; yields it with an HTTP client."""
+    async with open_home_of(Home, folder, ("wx/login/#", "wx/result/#"), {}) as (home, subscriber):
         sender = {"name": "posts", "token": TOKEN, "to": "wife", "users": ["*"], "rate": 0}
-        settings = here.settings({}, log={"level": "info", "format": "json"}, web={"senders": [sender]})
-        here.bridge.configure(settings)
-        await here.control.post("people", friends=2 * CHATS)
-        await here.log_in()
-        line = await here.in_thread(here.bridge.wait_for_log, "web server runs")
+        settings = home.settings({}, log={"level": "info", "format": "json"}, web={"senders": [sender]})
+        home.bridge.configure(settings)
+        await home.control.post("people", friends=2 * CHATS)
+        await home.log_in()
+        line = await home.in_thread(home.bridge.wait_for_log, "web server runs")
         headers = {"authorization": f"Bearer {TOKEN}"}
         limits = httpx.Limits(max_connections=CLIENTS, max_keepalive_connections=CLIENTS)
         async with httpx.AsyncClient(
@@ -108,12 +108,12 @@ async def _home(folder: Path) -> AsyncIterator[tuple[Home, Subscriber, httpx.Asy
             trust_env=False,
             timeout=MAX_REQUEST_SECONDS,
         ) as http:
-            yield here, subscriber, http
+            yield home, subscriber, http
 
 
 @asynccontextmanager
-async def _mqtt(here: Home) -> AsyncIterator[SendOne]:
-    with Publisher(here.broker) as publisher:
+async def _mqtt(home: Home) -> AsyncIterator[SendOne]:
+    with Publisher(home.broker) as publisher:
 
         async def publish(name: str, number: int) -> None:
             info = publisher.client.publish(f"wx/out/{name}", f"{number}", qos=1)

@@ -1,4 +1,4 @@
-"""Programs that do the same work in turns on one machine, and the table of their ratios."""
+"""Runs programs that do the same work in turns on one machine, and prints the table of their ratios."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.measures import Counter, process_seconds
+from tests.benchmarks.measures import MessageCounter, process_seconds
 from tests.support.broker import Mosquitto
 from tests.support.home import SimulatorControl
 from tests.support.subscriber import Subscriber
 
 PRODUCT = "wx2mqtt"
-PATIENCE = 120.0
+TIMEOUT_SECONDS = 120.0
 ONE_BY_ONE = 100
 SUBSCRIPTIONS_LOG = "information\nlog_type notice\nlog_type subscribe"
 
@@ -54,9 +54,9 @@ Running = Callable[[str, Path], AbstractAsyncContextManager[Runner]]
 
 async def burst(runner: Runner, count: int) -> float:
     """Returns texts a second, from the first to the last one at a subscriber."""
-    with Counter(runner.broker, count, runner.incoming) as counter:
+    with MessageCounter(runner.broker, count, runner.incoming) as counter:
         await runner.say("{n}", count=count)
-        await asyncio.wait_for(asyncio.to_thread(counter.wait), PATIENCE)
+        await asyncio.wait_for(asyncio.to_thread(counter.wait), TIMEOUT_SECONDS)
     return (count - 1) / counter.seconds
 
 
@@ -69,15 +69,15 @@ async def burst_cpu(runner: Runner, count: int) -> float:
 
 async def one_message(runner: Runner) -> float:
     """Returns how often a second a text could go from the phone to a subscriber, one by one (median)."""
-    took: list[float] = []
+    seconds_taken: list[float] = []
     with Subscriber(runner.broker.port, runner.incoming) as subscriber:
         for number in range(ONE_BY_ONE):
             await runner.control.wait(runner.ready)
             since, began = subscriber.count, time.monotonic()
             await runner.say(f"{number}")
             received = await asyncio.to_thread(subscriber.wait, runner.incoming, since=since)
-            took.append(received.at - began)
-    return 1 / statistics.median(took)
+            seconds_taken.append(received.at - began)
+    return 1 / statistics.median(seconds_taken)
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def peer_process(arguments: Sequence[str], environment: Mapping[str, str], folde
 async def compare(
     peers: Sequence[str], turns: int, running: Running, measures: Mapping[str, Measure]
 ) -> None:
-    """Prints what each turn's programs reach, and the ratios of product and peer: medians and ranges."""
+    """Runs all programs in each turn; prints medians, and the ratios of product and peer with their ranges."""
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     for turn in range(turns):
         for name in (PRODUCT, *peers):

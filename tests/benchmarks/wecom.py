@@ -1,6 +1,6 @@
-"""The bridge beside wecom-aibot-sdk at the simulated gateway of WeCom; `peers.py` runs both in turns.
+"""Measures the bridge and wecom-aibot-sdk at the simulated gateway of WeCom; `peers.py` runs both in turns.
 
-A burst stays below what the bridge takes while its store waits, and commands go to several chats, since WeCom takes 30
+A burst stays below what the bridge accepts while its store waits, and commands go to several chats, since WeCom takes 30
 a minute for each.
 """
 
@@ -18,12 +18,12 @@ from tests.benchmarks.measures import (
     STARTED_PROGRAM,
     Publisher,
     RemoteSimulator,
-    rss,
+    resident_mb,
 )
 from tests.benchmarks.turns import (
-    PATIENCE,
     PRODUCT,
     SUBSCRIPTIONS_LOG,
+    TIMEOUT_SECONDS,
     Measure,
     Runner,
     burst,
@@ -61,21 +61,21 @@ async def commands(runner: Runner) -> float:
 
 async def calm_command(runner: Runner) -> float:
     """Returns how often a second a command could go from its publish to WeCom, one by one (median)."""
-    took: list[float] = []
+    seconds_taken: list[float] = []
     before = len(await runner.control.get("wecom/sent"))
     with Publisher(runner.broker) as publisher:
         for number in range(1, CALM_COMMANDS + 1):
             began = time.monotonic()
             publisher.client.publish(f"{runner.outgoing}/{PEOPLE[number % CHATS]}", f"{number}", qos=1)
             await _wait_sent(runner, before + number)
-            took.append(time.monotonic() - began)
-    return 1 / statistics.median(took)
+            seconds_taken.append(time.monotonic() - began)
+    return 1 / statistics.median(seconds_taken)
 
 
 async def _wait_sent(runner: Runner, count: int) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while count > (known := len(await runner.control.get("wecom/sent"))):
-            await runner.control.get("wecom/sent", after=known, wait=PATIENCE)
+            await runner.control.get("wecom/sent", after=known, wait=TIMEOUT_SECONDS)
 
 
 async def start(runner: Runner) -> float:
@@ -86,7 +86,7 @@ async def start(runner: Runner) -> float:
 async def idle_memory(runner: Runner) -> float:
     """Returns the resident megabytes after a while without anything to do."""
     await asyncio.sleep(IDLE_SECONDS)  # a measure, not a test
-    return rss(runner.pid)
+    return resident_mb(runner.pid)
 
 
 MEASURES: dict[str, Measure] = {
@@ -102,7 +102,7 @@ MEASURES: dict[str, Measure] = {
 
 @asynccontextmanager
 async def running(name: str, folder: Path) -> AsyncIterator[Runner]:
-    """A simulated gateway with people, a broker, and the program, online."""
+    """Runs a simulated gateway with people, a broker, and the program, until it is online."""
     is_product = name == PRODUCT
     simulator = RemoteSimulator()
     control = WeComControl(simulator.url)
@@ -117,7 +117,7 @@ async def running(name: str, folder: Path) -> AsyncIterator[Runner]:
             began = time.monotonic()
             with program(folder, simulator.url, broker) as pid:
                 state = "wx/login/state" if is_product else "peer/state"
-                await asyncio.to_thread(subscriber.wait_body, state, state="online", timeout=PATIENCE)
+                await asyncio.to_thread(subscriber.wait_body, state, state="online", timeout=TIMEOUT_SECONDS)
                 seconds = time.monotonic() - began
                 await control.wait("online")
                 yield Runner(
@@ -138,7 +138,7 @@ async def running(name: str, folder: Path) -> AsyncIterator[Runner]:
 
 @contextmanager
 def _product(folder: Path, url: str, broker: Mosquitto) -> Iterator[int]:
-    """The bridge without receipts, which the peer does not send either."""
+    """Runs the bridge without receipts, which the peer does not send either."""
     account = {
         "backend": "wecom",
         "endpoint": url,

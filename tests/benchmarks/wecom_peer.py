@@ -20,17 +20,17 @@ broker = paho.Client(CallbackAPIVersion.VERSION2)
 broker.max_inflight_messages_set(100)
 
 
-class Quiet:
+class SilentLogger:
     debug = info = warn = error = staticmethod(lambda *_: None)
 
 
-client = WSClient(bot_id, secret, ws_url=url, logger=Quiet())
+client = WSClient(bot_id, secret, ws_url=url, logger=SilentLogger())
 
 
 def publish(frame):
     body = frame["body"]
-    told = {"text": body["text"]["content"], "user": body["from"]["userid"], "id": body["msgid"]}
-    broker.publish("peer/in", json.dumps(told, ensure_ascii=False), qos=1)
+    text = {"text": body["text"]["content"], "user": body["from"]["userid"], "id": body["msgid"]}
+    broker.publish("peer/in", json.dumps(text, ensure_ascii=False), qos=1)
 
 
 async def main():

@@ -31,9 +31,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--disruption", action="append", default=[], choices=[*DISRUPTIONS], help="only this kind"
     )
-    parser.add_argument("--bots", type=int, default=RunSize.bots, help="accounts on iLink")
-    parser.add_argument("--webs", type=int, default=RunSize.webs, help="accounts on web WeChat")
-    parser.add_argument("--desks", type=int, default=RunSize.desks, help="bots of WeCom")
+    parser.add_argument("--ilink", type=int, default=RunSize.ilink, help="accounts on iLink")
+    parser.add_argument("--webwx", type=int, default=RunSize.webwx, help="accounts on web WeChat")
+    parser.add_argument("--wecom", type=int, default=RunSize.wecom, help="bots of WeCom")
     parser.add_argument("--instances", type=int, default=RunSize.instances)
     parser.add_argument("--pace", type=float, default=RunSize.pace, help="more is less traffic")
     parser.add_argument("--file", action="store_true", help="one instance on a file, without a database")
@@ -49,9 +49,9 @@ def main(arguments: Sequence[str]) -> int:
         print(missing)
         return 1
     size = RunSize(
-        bots=options.bots,
-        webs=options.webs,
-        desks=options.desks,
+        ilink=options.ilink,
+        webwx=options.webwx,
+        wecom=options.wecom,
         instances=1 if options.file else options.instances,
         pace=options.pace,
         shared=not options.file,

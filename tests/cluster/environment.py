@@ -47,7 +47,7 @@ RESTART_SECONDS = 1.0
 MAX_INSTANCES = 4
 """Three, and one that joins and leaves."""
 
-CONFIGURED_DESK = "d0"
+CONFIGURED_BOT = "d0"
 LOOP_SECONDS = 5.0
 """Instances that take a bot from each other within this time are in a loop."""
 
@@ -70,13 +70,13 @@ OBSERVED = (
 class RunSize:
     """How large a run is; `pace` 40 is one fortieth of the traffic of a chaos run for each account.
 
-    Of the `desks`, bots of WeCom, the first one is configured and a scan makes the others. Without `shared` there is one instance with a file in place of the database, for comparisons. `hold_seconds` is how
+    Of the `wecom` bots the first one is configured and a scan makes the others. Without `shared` there is one instance with a file in place of the database, for comparisons. `hold_seconds` is how
     long WeChat keeps a poll without news. `direct`: no proxy of the tests is in between, which would be in the figures.
     """
 
-    bots: int = 60
-    webs: int = 3
-    desks: int = 3
+    ilink: int = 60
+    webwx: int = 3
+    wecom: int = 3
     instances: int = 3
     pace: float = 40.0
     shared: bool = True
@@ -199,9 +199,9 @@ class ClusterEnvironment:
 
     async def open(self) -> None:
         """Starts everything but the instances."""
-        names = {f"a{number:02}": "ilink" for number in range(self.size.bots)}
-        names |= {f"w{number}": "webwx" for number in range(self.size.webs)}
-        names |= {f"d{number}": "wecom" for number in range(self.size.desks)}
+        names = {f"a{number:02}": "ilink" for number in range(self.size.ilink)}
+        names |= {f"w{number}": "webwx" for number in range(self.size.webwx)}
+        names |= {f"d{number}": "wecom" for number in range(self.size.wecom)}
         (self._simulators, ports), *_ = await asyncio.gather(
             start_simulators([*names], self._seed, self._calls_file),
             asyncio.to_thread(self.brokers.open),
@@ -213,7 +213,7 @@ class ClusterEnvironment:
             port = await self._proxy_to(WECHAT, ports[name])
             control = SimulatorControl(ports[name], endpoint=f"http://127.0.0.1:{port}")
             account = driver_of(
-                self, name, control, backend=backend, base=f"wx/{name}", scanned=name != CONFIGURED_DESK
+                self, name, control, backend=backend, base=f"wx/{name}", scanned=name != CONFIGURED_BOT
             )
             self.accounts.append(account)
             self._by_base[account.base] = account

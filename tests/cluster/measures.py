@@ -128,7 +128,7 @@ async def accounts(folder: Path) -> list[Row]:
     sizes: list[float] = []
     for count in (FEW_ACCOUNTS, MANY_ACCOUNTS):
         size = RunSize(
-            bots=count, webs=0, desks=0, instances=1, pace=TRAFFIC_PACE, hold_seconds=35.0, direct=True
+            ilink=count, webwx=0, wecom=0, instances=1, pace=TRAFFIC_PACE, hold_seconds=35.0, direct=True
         )
         own = folder / f"accounts{count}"
         own.mkdir()

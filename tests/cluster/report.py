@@ -96,7 +96,7 @@ def markdown(outcomes: Sequence[Outcome], cores: int, load: float, language: Lan
 
 
 def _accounts(sizes: Iterable[RunSize]) -> str:
-    counts = sorted({size.bots + size.webs + size.desks for size in sizes})
+    counts = sorted({size.ilink + size.webwx + size.wecom for size in sizes})
     return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} – {counts[-1]}"
 
 

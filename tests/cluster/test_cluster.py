@@ -17,7 +17,7 @@ from tests.cluster.run import Plan, plan_of, run
 from tests.support.repetitions import chaos
 from tests.support.seed import SEED
 
-SMALL = RunSize(bots=8, webs=1, desks=2, pace=10.0)
+SMALL = RunSize(ilink=8, webwx=1, wecom=2, pace=10.0)
 SHARE = (
     "kill",
     "another key",

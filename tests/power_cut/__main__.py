@@ -1,7 +1,7 @@
-"""`make power-cut CUTS=1000`: is what the bridge acknowledged on the disk after a power cut, whenever it comes?
+"""`make power-cut CUTS=1000`: checks that what the bridge acknowledged is on the disk after a power cut at any time.
 
-Records the changes of a real bridge's store once, then builds the disk after cuts at random moments and opens it.
-`FAULTS=1` plants each known fault, which must be seen. Exit code 0: all is well.
+Records the changes of a real bridge's store once, then builds the disk after cuts at random times and opens it.
+`FAULTS=1` plants each known fault, which must be found. Exit code 0: nothing was found.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import structlog
 from tests.power_cut.bridge import FAULTS
 from tests.power_cut.judge import BridgeJudge, Finding
 from tests.power_cut.recording import missing, record
-from tests.power_cut.restore import restored
+from tests.power_cut.restore import record_restore
 
 SHOWN = 5  # findings of a run
 RESTORE_SHARE = 4  # one cut of a restore for so many of the bridge
@@ -40,7 +40,7 @@ def run(cuts: int, rounds: int, seed: int, fault: str = "") -> bool:
         if not fault:
             cuts = max(1, cuts // RESTORE_SHARE)
             moments = len(calls) // 2, len(calls)
-            findings = restored(folder, judge, moments).check_at_random(cuts, seed)
+            findings = record_restore(folder, judge, moments).check_at_random(cuts, seed)
             _print_findings("cuts of a restore", cuts, findings)
             found += findings
     return not found

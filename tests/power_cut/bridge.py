@@ -1,4 +1,4 @@
-"""The bridge of a recording: the real program, which marks in a file what it considers to be on the disk.
+"""The bridge of a recording: the real program, which writes a mark to a file for each change that it considers durable.
 
 Run as `python -m tests.power_cut.bridge MARKS run -c FILE`. A line `commit` follows each commit of the database, a
 line `file PATH` each change of a file beside it. Old rows and files are removed after seconds, so that a short
@@ -26,7 +26,7 @@ from wx2mqtt.wechat.registry import BACKENDS
 FAULT = "POWER_CUT_FAULT"
 KEPT_SECONDS = 1.0
 MIN_FREE_PAGES = 8  # so that a small database shrinks
-CHECK_SECONDS = 0.3  # between two looks at the size of the store
+CHECK_SECONDS = 0.3  # between two checks of the size of the store
 
 Mark = Callable[[str], None]
 
@@ -48,7 +48,7 @@ def mark_files(mark: Mark, store: Path) -> None:
 
 
 def set_synchronous(mode: str) -> None:
-    """SQLite forces less to the disk: with NORMAL only before it moves the log into the file, with OFF nothing."""
+    """Lets SQLite sync less: with NORMAL only before a checkpoint, with OFF never."""
     configure = sqlite_database._configure
 
     def configured(connection: sqlite3.Connection, path: Path) -> None:
@@ -59,7 +59,7 @@ def set_synchronous(mode: str) -> None:
 
 
 def no_file_sync() -> None:
-    """Python's own files are not forced to the disk; those of SQLite are."""
+    """Lets files that Python writes not be synced; those of SQLite are."""
     os.fsync = lambda fd: None
 
 

@@ -1,4 +1,4 @@
-"""A disk on which nothing is sure but what was forced to it (fsync), and its state after a power cut.
+"""A model of a disk on which only synced data is durable, and its state after a power cut.
 
 Of each file, what was written since its last fsync is dropped, kept, torn at sectors of 512 bytes, or kept in part
 and so in another order. Of each folder, the names since its last fsync are there up to a random one of them: file
@@ -23,7 +23,7 @@ SHARED_MEMORY_SUFFIX = "-shm"  # SQLite maps it into memory: any content may be 
 SHARED_MEMORY_BYTES = 32_768
 
 
-class Fate(Enum):
+class UnsyncedWrites(Enum):
     """What happens to the writes of one file since its last fsync."""
 
     LOST = auto()
@@ -44,9 +44,9 @@ class _Write:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Names:
-    """Names that a call gave in a folder, or with None took away.
+    """Names that a call created in a folder, or removed (None).
 
-    With `moved_to` an item went to another folder: it is not taken away before it has its name there. A folder is
+    With `moved_to` an item went to another folder: it is not removed before it has its name there. A folder is
     never in two folders.
     """
 
@@ -64,7 +64,7 @@ class _Names:
 
 @dataclass(slots=True)
 class _Synced:
-    """The calls that forced a file or folder to the disk: when each ended, and before which number it counts."""
+    """The syncs of a file or folder: when each ended, and before which call the changes are durable."""
 
     ended: list[int] = field(default_factory=list)
     covered: list[int] = field(default_factory=list)
@@ -114,7 +114,7 @@ class Folder:
         _rename(self.now, entries)
 
     def move(self, number: int, name: str, target: Folder) -> None:
-        """Takes an item away that another folder got."""
+        """Removes an item that another folder got."""
         is_folder = isinstance(self.now.pop(name), Folder)
         entries = ((name, None),)
         self.names.append(_Names(number=number, entries=entries, moved_to=target, moves_folder=is_folder))
@@ -147,7 +147,7 @@ class Disk:
         self._root = Folder()
         self._folders = [self._root]
         for number, call in enumerate(calls):
-            self._take(number, call)
+            self._apply_call(number, call)
 
     @classmethod
     def of(cls, root: Path, calls: Iterable[TracedCall]) -> Self:
@@ -160,12 +160,12 @@ class Disk:
         rng: random.Random | None,
         wanted: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """Writes what is there when the power fails before the call number `cut`; without `rng`, nothing is lost.
+        """Writes the files that are left when the power fails before the call number `cut`; without `rng`, nothing is lost.
 
         `wanted` gets the path of each file, relative to the root.
         """
         kept = {folder: folder.last_kept(cut, rng) for folder in self._folders}
-        _write_folder(_Loss(cut=cut, kept=kept, rng=rng, wanted=wanted), self._root, target, "")
+        _write_folder(_PowerCut(cut=cut, kept=kept, rng=rng, wanted=wanted), self._root, target, "")
 
     def content(self, path: str, cut: int) -> bytes | None:
         """Returns the content of a file as the process saw it; None if there was none."""
@@ -175,7 +175,7 @@ class Disk:
             item = item.entries(kept).get(name) if isinstance(item, Folder) else None
         return item.content(cut, None) if isinstance(item, File) else None
 
-    def _take(self, number: int, call: TracedCall) -> None:
+    def _apply_call(self, number: int, call: TracedCall) -> None:
         if call.path == self._root_path and call.change is Change.SYNC:
             self._root.synced.add(number, call)
             return
@@ -247,14 +247,14 @@ def _apply(content: bytearray, writes: Iterable[_Write], fill: Callable[[int], b
 
 
 def _survivors(writes: list[_Write], rng: random.Random) -> list[_Write]:
-    match rng.choice([*Fate]):
-        case Fate.LOST:
+    match rng.choice([*UnsyncedWrites]):
+        case UnsyncedWrites.LOST:
             return []
-        case Fate.KEPT:
+        case UnsyncedWrites.KEPT:
             return writes
-        case Fate.BEGINNING:
+        case UnsyncedWrites.BEGINNING:
             return writes[: rng.randint(0, len(writes))]
-        case Fate.SUBSET:
+        case UnsyncedWrites.SUBSET:
             return [write for write in writes if rng.random() < 0.5]
         case _:
             kept = [write for write in writes if rng.random() < 0.75]
@@ -262,7 +262,7 @@ def _survivors(writes: list[_Write], rng: random.Random) -> list[_Write]:
 
 
 def _torn(write: _Write, rng: random.Random) -> list[_Write]:
-    """Returns the sectors of a write that are on the disk: the first ones, the last ones, or some."""
+    """Returns the sectors of a write that are left: the first ones, the last ones, or some."""
     if write.data is None:
         return [write]
     first = SECTOR_BYTES - write.offset % SECTOR_BYTES
@@ -282,8 +282,8 @@ def _end(start: int, first: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Loss:
-    """One power cut: when, what is left of the folders, and the dice for the files; see `Disk.write_to`."""
+class _PowerCut:
+    """One power cut: the call before it, the names that are left, and the random source (see `Disk.write_to`)."""
 
     cut: int
     kept: Kept
@@ -291,13 +291,13 @@ class _Loss:
     wanted: Callable[[str], bool]
 
 
-def _write_folder(loss: _Loss, folder: Folder, target: Path, prefix: str) -> None:
+def _write_folder(power_cut: _PowerCut, folder: Folder, target: Path, prefix: str) -> None:
     target.mkdir(mode=0o700, exist_ok=True)
-    for name, item in folder.entries(loss.kept).items():
+    for name, item in folder.entries(power_cut.kept).items():
         if isinstance(item, Folder):
-            _write_folder(loss, item, target / name, f"{prefix}{name}/")
-        elif loss.wanted(prefix + name):
-            content = item.content(loss.cut, loss.rng)
-            if loss.rng is not None and name.endswith(SHARED_MEMORY_SUFFIX):
-                content = loss.rng.choice((content, b"", loss.rng.randbytes(SHARED_MEMORY_BYTES)))
+            _write_folder(power_cut, item, target / name, f"{prefix}{name}/")
+        elif power_cut.wanted(prefix + name):
+            content = item.content(power_cut.cut, power_cut.rng)
+            if power_cut.rng is not None and name.endswith(SHARED_MEMORY_SUFFIX):
+                content = power_cut.rng.choice((content, b"", power_cut.rng.randbytes(SHARED_MEMORY_BYTES)))
             (target / name).write_bytes(content)

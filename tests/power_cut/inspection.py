@@ -1,4 +1,4 @@
-"""A store as the product's own code opens it: what is in it, and what is damaged."""
+"""Opens a store with the product's own code, and returns its content and its damage."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Inspection:
 
 
 def inspect(store: Path) -> Inspection:
-    """Opens the store in a loop of its own, as there may be one already."""
+    """Opens the store in a loop of its own: the caller may run in one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, _inspect(store)).result()
 
@@ -92,7 +92,7 @@ def content_of(connection: sqlite3.Connection) -> str:
 
 
 async def _check_blobs(store: Path, database: Database) -> list[str]:
-    """The file of each row is there, whole."""
+    """Returns the rows whose file is missing or not whole."""
     blobs = Blobs(store)
     await blobs.open()
     texts = await database.read(lambda connection: connection.execute(_FILES_OF_ROWS).fetchall())

@@ -1,4 +1,4 @@
-"""Cuts the power at random moments of a recording, and says what of the store is not as it must be."""
+"""Cuts the power at random times of a recording, and finds what is wrong with the store then."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Finding:
 
 
 class Judge(ABC):
-    """Cuts from call number `first` on."""
+    """Checks cuts from call number `first` on."""
 
     def __init__(self, root: Path, calls: Sequence[TracedCall], *, first: int = 0) -> None:
         self._disk = Disk.of(root, calls)
@@ -66,11 +66,11 @@ class Judge(ABC):
 
     @abstractmethod
     def _check(self, inspection: Inspection, cut: int) -> list[str]:
-        """Returns what is not in the store but should be, or is and should not."""
+        """Returns the differences to what must be in the store."""
 
 
 class Marks:
-    """What the bridge considered to be on the disk: the number of the call after which that was said."""
+    """What the bridge considered durable, with the number of the call of its mark."""
 
     def __init__(self, calls: Sequence[TracedCall]) -> None:
         self.commits: list[int] = []
@@ -78,9 +78,9 @@ class Marks:
         for number, call in enumerate(calls):
             if call.path.name == MARKS and call.change is Change.WRITE:
                 for line in call.data.decode().splitlines():
-                    self._take(number, line)
+                    self._add_mark(number, line)
 
-    def _take(self, number: int, line: str) -> None:
+    def _add_mark(self, number: int, line: str) -> None:
         kind, _, path = line.partition(" ")
         if kind == "commit":
             self.commits.append(number)
@@ -99,7 +99,7 @@ def _last_before(numbers: Sequence[int], cut: int) -> int:
 
 
 class BridgeJudge(Judge):
-    """After a power cut a bridge's store holds what was marked, or also the change that was under way."""
+    """Checks that a bridge's store has what was marked, or also the change that was not finished."""
 
     def __init__(self, root: Path, calls: Sequence[TracedCall]) -> None:
         super().__init__(root, calls)
@@ -147,7 +147,7 @@ def _rows_of(database: Path) -> str:
 
 
 class RestoreJudge(Judge):
-    """After a power cut during a restore there is the old store or the new one; after it the new one."""
+    """Checks that there is the old store or the new one during a restore, and the new one after it."""
 
     def __init__(self, root: Path, calls: Sequence[TracedCall], *, first: int) -> None:
         super().__init__(root, calls, first=first)

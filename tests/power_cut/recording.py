@@ -1,4 +1,4 @@
-"""Records what the bridge does to its store under load: the real program, traced by strace."""
+"""Records with strace what the real bridge does to its store under load."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pathlib import Path, PurePosixPath
 from tests.power_cut.bridge import FAULT
 from tests.power_cut.judge import MARKS
 from tests.power_cut.trace import STRACE, TracedCall, command, parse
-from tests.soak.arrangement import FRIENDS, Arrangement, arrange
-from tests.soak.ledger import Ledger, poll_until
+from tests.soak.environment import FRIENDS, SoakEnvironment, open_environment
+from tests.soak.traffic_record import TrafficRecord, poll_until
 from wx2mqtt.simulator import samples
 from wx2mqtt.simulator.wecom.people import userid_of
 
-ACCOUNTS = ("home", "bot", "desk1")
+ACCOUNTS = ("home", "bot", "wecom1")
 PICTURE_BYTES = 30_000
 UPLOAD_BYTES = 20_000
 MESSAGES = 4  # of a round, for each account
@@ -44,49 +44,54 @@ async def record(folder: Path, rounds: int, fault: str = "") -> list[TracedCall]
     Before the last third of the rounds the bridge is killed and started again.
     """
     root, trace = folder / "bridge", folder / "trace"
-    ledger = Ledger()
+    traffic_record = TrafficRecord()
     program = [*command(str(trace)), sys.executable, "-m", "tests.power_cut.bridge", str(root / MARKS), "run"]
-    async with arrange(folder, ledger.received, program=program, env={FAULT: fault}, keep=KEEP) as here:
-        await _wait_online(here, ledger, {})
+    async with open_environment(
+        folder, traffic_record.received, program=program, env={FAULT: fault}, keep=KEEP
+    ) as environment:
+        await _wait_online(environment, traffic_record, {})
         for number in range(rounds):
             if number == rounds - rounds // 3:
-                await _kill(here, ledger, trace)
-            await _load(here, ledger, number)
-        assert await asyncio.to_thread(here.bridge.stop) == 0, here.bridge.log[-20:]
+                await _kill(environment, traffic_record, trace)
+            await _load(environment, traffic_record, number)
+        assert await asyncio.to_thread(environment.bridge.stop) == 0, environment.bridge.log[-20:]
     with trace.open() as lines:
         return parse(lines, PurePosixPath(root))
 
 
-async def _load(here: Arrangement, ledger: Ledger, number: int) -> None:
-    """Messages, files and commands of all accounts at once; returns when all arrived."""
-    control = here.control
-    files = ledger.counts["media ready"]
-    # WeCom takes 20 messages a minute for a chat, so each round writes to another one.
+async def _load(environment: SoakEnvironment, traffic_record: TrafficRecord, number: int) -> None:
+    """Produces messages, files and commands of all accounts at once; returns when all have arrived."""
+    control = environment.control
+    files = traffic_record.counts["media ready"]
+    # WeCom accepts 20 messages a minute for a chat, so each round writes to another one.
     colleague = f"friend{1 + number % FRIENDS}"
     for index in range(MESSAGES):
-        await control.say(f"friend{1 + (number + index) % 20}", ledger.new_message("home"))
-        await control.write(ledger.new_message("bot"))
-        await control.write_to("desk1", text=ledger.new_message("desk1"), **{"from": colleague})
-        for topic in ("wx/out/wife", "wx/bot/out/me", f"wx/desk1/out/{userid_of(colleague)}"):
-            command_id, text = ledger.new_command()
-            here.client.publish(topic, json.dumps({"id": command_id, "text": text}))
+        await control.say(f"friend{1 + (number + index) % 20}", traffic_record.new_message("home"))
+        await control.write(traffic_record.new_message("bot"))
+        await control.write_to("wecom1", text=traffic_record.new_message("wecom1"), **{"from": colleague})
+        for topic in ("wx/out/wife", "wx/bot/out/me", f"wx/wecom1/out/{userid_of(colleague)}"):
+            command_id, text = traffic_record.new_command()
+            environment.client.publish(topic, json.dumps({"id": command_id, "text": text}))
     await control.say("wife", kind="image", bytes_of=PICTURE_BYTES)
     await control.write(kind="image", bytes_of=PICTURE_BYTES)
-    await control.write_to("desk1", kind="image", bytes_of=PICTURE_BYTES)
+    await control.write_to("wecom1", kind="image", bytes_of=PICTURE_BYTES)
     picture = samples.sample("image.jpg") + str(number).encode() * UPLOAD_BYTES
-    here.client.publish("wx/out/wife/image", picture)
-    here.client.publish("wx/bot/out/me/image", picture)
-    here.client.publish("wx/bridge/request/history", "")
+    environment.client.publish("wx/out/wife/image", picture)
+    environment.client.publish("wx/bot/out/me/image", picture)
+    environment.client.publish("wx/bridge/request/history", "")
     await control.post("people", rename={"id": "friend1", "nickname": f"好友 {number}"})
     await poll_until(
-        lambda: not any(ledger.missing.values()) and ledger.counts["media ready"] >= files + 3, WAIT_SECONDS
+        lambda: (
+            not any(traffic_record.missing.values()) and traffic_record.counts["media ready"] >= files + 3
+        ),
+        WAIT_SECONDS,
     )
     if number % ROUNDS_PER_LOGIN == ROUNDS_PER_LOGIN - 1:
-        await _lose_logins(here, ledger)
+        await _lose_logins(environment, traffic_record)
 
 
-class Frozen:
-    """Whether all threads of a process stand still, and strace wrote nothing since the last question."""
+class StoppedProcess:
+    """Returns whether all threads of a process are stopped, and strace has written nothing since the last call."""
 
     def __init__(self, pid: int, trace: Path) -> None:
         self._tasks = Path(f"/proc/{pid}/task")
@@ -99,42 +104,44 @@ class Frozen:
         return self._size == size_before and states <= {"T", "t"}
 
 
-async def _kill(here: Arrangement, ledger: Ledger, trace: Path) -> None:
-    """Ends the bridge without a goodbye and starts it again; its logins are saved.
+async def _kill(environment: SoakEnvironment, traffic_record: TrafficRecord, trace: Path) -> None:
+    """Kills the bridge and starts it again; its logins are saved.
 
-    It is frozen first, until strace has written the end of each call: of a call that a kill interrupts nobody knows
-    whether it changed the file.
+    It is stopped first (SIGSTOP), until strace has written the end of each call: it is not known whether a call
+    that a kill interrupts has changed the file.
     """
-    before = _sessions(ledger)
-    os.kill(here.bridge.pid, signal.SIGSTOP)
-    await poll_until(Frozen(here.bridge.pid, trace), WAIT_SECONDS)
-    await asyncio.to_thread(here.bridge.kill)
-    here.bridge.start()
-    await _wait_online(here, ledger, before)
+    before = _sessions(traffic_record)
+    os.kill(environment.bridge.pid, signal.SIGSTOP)
+    await poll_until(StoppedProcess(environment.bridge.pid, trace), WAIT_SECONDS)
+    await asyncio.to_thread(environment.bridge.kill)
+    environment.bridge.start()
+    await _wait_online(environment, traffic_record, before)
 
 
-async def _lose_logins(here: Arrangement, ledger: Ledger) -> None:
-    before = _sessions(ledger)
-    await here.control.post("logout", retcode=1100)
-    await here.control.post("ilink/kill")
-    await here.control.post("wecom/takeover", bot=here.control.desks["desk1"])
-    await poll_until(lambda: not ledger.session("desk1"), WAIT_SECONDS)
-    await here.control.post("wecom/settings", takeover_pause=0)  # a person asks, and no loop
-    here.client.publish("wx/desk1/bridge/request/login", "")
-    await _wait_online(here, ledger, before)
+async def _lose_logins(environment: SoakEnvironment, traffic_record: TrafficRecord) -> None:
+    before = _sessions(traffic_record)
+    await environment.control.post("logout", retcode=1100)
+    await environment.control.post("ilink/kill")
+    await environment.control.post("wecom/takeover", bot=environment.control.wecom_bots["wecom1"])
+    await poll_until(lambda: not traffic_record.session("wecom1"), WAIT_SECONDS)
+    await environment.control.post("wecom/settings", takeover_pause=0)  # a person asks, and no loop
+    environment.client.publish("wx/wecom1/bridge/request/login", "")
+    await _wait_online(environment, traffic_record, before)
 
 
-def _sessions(ledger: Ledger) -> dict[str, str]:
-    return {account: ledger.session(account) for account in ACCOUNTS}
+def _sessions(traffic_record: TrafficRecord) -> dict[str, str]:
+    return {account: traffic_record.session(account) for account in ACCOUNTS}
 
 
-async def _wait_online(here: Arrangement, ledger: Ledger, before: dict[str, str]) -> None:
+async def _wait_online(
+    environment: SoakEnvironment, traffic_record: TrafficRecord, before: dict[str, str]
+) -> None:
     """Waits until all accounts are online by another login than before, and poll."""
     for account in ACCOUNTS:
         earlier = ("", before.get(account, ""))
-        await poll_until(partial(_is_other, ledger, account, earlier), WAIT_SECONDS)
-        await here.control.wait_polling(account)
+        await poll_until(partial(_is_other, traffic_record, account, earlier), WAIT_SECONDS)
+        await environment.control.wait_polling(account)
 
 
-def _is_other(ledger: Ledger, account: str, earlier: tuple[str, str]) -> bool:
-    return ledger.session(account) not in earlier
+def _is_other(traffic_record: TrafficRecord, account: str, earlier: tuple[str, str]) -> bool:
+    return traffic_record.session(account) not in earlier

@@ -15,7 +15,7 @@ from wx2mqtt.store.folder_backup import create_backup
 RESTORE_SECONDS = 60
 
 
-def restored(folder: Path, judge: BridgeJudge, moments: Sequence[int]) -> RestoreJudge:
+def record_restore(folder: Path, judge: BridgeJudge, moments: Sequence[int]) -> RestoreJudge:
     """Makes a backup of the store at the first moment and restores it over the store of the second one."""
     earlier, later = folder / "earlier", folder / "later"
     for target, moment in zip((earlier, later), moments, strict=True):
@@ -33,7 +33,7 @@ def restored(folder: Path, judge: BridgeJudge, moments: Sequence[int]) -> Restor
 
 
 def calls_that_make(folder: Path) -> Iterator[TracedCall]:
-    """Yields the calls that would have made what is below the folder, and forced it to the disk."""
+    """Yields the calls that would have created and synced all files below the folder."""
     for number, (change, path, data) in enumerate(_steps(folder)):
         yield TracedCall(change=change, path=PurePosixPath(path), data=data, began=number)
 

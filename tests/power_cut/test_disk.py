@@ -1,4 +1,4 @@
-"""What a power cut may take away, and what it may not."""
+"""What a power cut may lose, and what it may not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEEDS = range(300)
 
 
 def call(change: Change, name: str, *, to: str = "", began: int | None = None, **more: object) -> TracedCall:
-    """A call that began when all before it had ended, unless `began` says otherwise."""
+    """Returns a call that began when all before it had ended, unless `began` says otherwise."""
     values = {"change": change, "path": ROOT / name, "target": ROOT / to if to else None}
     return TracedCall(**{**values, "began": -1 if began is None else began, **more})  # type: ignore[arg-type]
 
@@ -23,14 +23,14 @@ def call(change: Change, name: str, *, to: str = "", began: int | None = None, *
 def numbered(*calls: TracedCall) -> list[TracedCall]:
     return [
         TracedCall(
-            change=one.change,
-            path=one.path,
-            target=one.target,
-            data=one.data,
-            offset=one.offset,
-            began=number if one.began < 0 else one.began,
+            change=traced.change,
+            path=traced.path,
+            target=traced.target,
+            data=traced.data,
+            offset=traced.offset,
+            began=number if traced.began < 0 else traced.began,
         )
-        for number, one in enumerate(calls)
+        for number, traced in enumerate(calls)
     ]
 
 
@@ -45,7 +45,7 @@ def write(data: bytes, offset: int = 0, **more: object) -> TracedCall:
 
 
 def outcomes(folder: Path, *calls: TracedCall, name: str = "a") -> set[bytes | None]:
-    """All contents of a file that some power cut after these calls leaves; None: it is not there."""
+    """Returns the contents of a file that power cuts after these calls may leave; None: it is missing."""
     disk = Disk(ROOT, numbered(*calls))
     found: set[bytes | None] = set()
     for seed in SEEDS:
@@ -56,7 +56,7 @@ def outcomes(folder: Path, *calls: TracedCall, name: str = "a") -> set[bytes | N
     return found
 
 
-def test_what_was_forced_to_the_disk_stays(tmp_path):
+def test_synced_data_stays(tmp_path):
     assert outcomes(tmp_path, CREATE, write(OLD), SYNC, SYNC_FOLDER) == {OLD}
 
 
@@ -80,7 +80,7 @@ def test_a_later_write_may_be_there_without_an_earlier_one(tmp_path):
     assert found == {b"oo", b"no", b"on", b"nn"}
 
 
-def test_a_write_that_ended_after_the_fsync_began_is_not_sure(tmp_path):
+def test_a_write_that_ended_after_the_fsync_began_may_be_lost(tmp_path):
     late = call(Change.SYNC, "a", began=2)
     assert outcomes(tmp_path, CREATE, SYNC_FOLDER, write(OLD), late) > {OLD, b""}
 
@@ -183,6 +183,6 @@ def test_a_folder_is_lost_with_all_that_is_in_it(tmp_path):
     assert outcomes(tmp_path, *calls, SYNC_FOLDER, name="f/a") == {OLD}
 
 
-def test_before_a_call_nothing_of_it_is_there(tmp_path):
+def test_the_content_before_a_call_has_nothing_of_it(tmp_path):
     disk = Disk(ROOT, numbered(CREATE, write(OLD), write(NEW)))
     assert [disk.content("a", cut) for cut in range(4)] == [None, b"", OLD, NEW]

@@ -1,4 +1,4 @@
-"""The output of strace is read as what it says, and nothing in it is overlooked."""
+"""The output of strace is parsed, and no call in it is overlooked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STORE = PurePosixPath("/s")
 
 
 def hexed(text: str) -> str:
-    """As strace writes text with -xx."""
+    """Returns a text as strace writes it with -xx."""
     return "".join(f"\\x{byte:02x}" for byte in text.encode())
 
 

@@ -1,4 +1,4 @@
-"""What a process did to the files below a folder, read from the output of strace.
+"""Reads from the output of strace what a process did to the files below a folder.
 
 The calls are in the order in which they ended. A call that failed changed nothing and is left out.
 """
@@ -64,7 +64,7 @@ def command(output: str) -> list[str]:
 
 
 def parse(lines: Iterable[str], folder: PurePosixPath) -> list[TracedCall]:
-    """Returns the calls that changed something in the folder or below, or forced it to the disk."""
+    """Returns the calls that changed or synced something in the folder or below."""
     calls: list[TracedCall] = []
     for text, began in _whole_calls(lines, calls):
         call = _parse_call(text, began, folder)

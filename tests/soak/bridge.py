@@ -1,7 +1,7 @@
 """The bridge of a soak: the real program, whose retention times are short.
 
 What the product keeps for days is kept for minutes, so that within an hour all that may be removed is removed again
-and again. What still grows has no end. Retention that the configuration sets is set there (`arrangement.py`).
+and again, and a figure that still grows has no limit. Other retention times are in the configuration (`environment.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PRUNE_SECONDS = 60.0  # in place of an hour
 
 
 def shorten_retention(kept_seconds: float, prune_seconds: float) -> None:
-    """Has everything that is kept for a fixed time kept so long, and looks for it as often as said."""
+    """Sets all fixed retention times to `kept_seconds`, and the interval of removals to `prune_seconds`."""
     kept_ms = int(kept_seconds * 1000)
     storage_maintenance.PRUNE_INTERVAL_SECONDS = prune_seconds
     storage_maintenance.COMMAND_RETENTION_MS = kept_ms

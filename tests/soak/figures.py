@@ -1,7 +1,7 @@
-"""What is measured during a soak, how fast each figure grows, and the verdict.
+"""The figures of a soak, their growth, and the verdict about it.
 
 The slope is the one of Theil and Sen: the median of the slopes between all pairs of samples. A few outliers, such as
-a sample in a burst, do not change it. Only the second half of the samples counts: the first one is the warming up.
+a sample in a burst, do not change it. Only the second half of the samples counts: the first one is the warm-up.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def parse_samples(text: str) -> list[Sample]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A measured quantity. `bound` is the largest slope an hour that is well, None where there is no verdict."""
+    """A measured quantity. `bound` is the largest slope an hour that is allowed, None where there is no verdict."""
 
     name: str
     unit: str
@@ -70,9 +70,9 @@ FIGURES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The first and last level of a figure (medians of a tenth of the run), its slope, and whether that is well.
+    """The first and last level of a figure (medians of a tenth of the run), and its slope.
 
-    `slope` is None if there are too few samples, which is not well.
+    `slope` is None if there are too few samples; then it is not within its bound.
     """
 
     figure: Figure
@@ -81,7 +81,7 @@ class Verdict:
     slope: float | None
 
     @property
-    def is_well(self) -> bool:
+    def is_within_bound(self) -> bool:
         if self.figure.bound is None:
             return True
         return self.slope is not None and self.slope <= self.figure.bound
@@ -136,7 +136,7 @@ def render(verdicts: Sequence[Verdict]) -> str:
         elif verdict.slope is None:
             judged = "too short"
         else:
-            judged = "well" if verdict.is_well else "**grows**"
+            judged = "well" if verdict.is_within_bound else "**grows**"
         cells = [
             figure.name,
             _number(verdict.first, figure.unit),

@@ -1,4 +1,4 @@
-"""The verdict of a soak sees a leak in each figure, and does not take noise for one."""
+"""The verdict of a soak finds a leak in each figure, and none in noise."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def steady_run() -> list[Sample]:
 
 
 def with_leak(field: str, per_hour: float) -> list[Sample]:
-    """The same run with a figure that grows."""
+    """Returns the same run with a figure that grows."""
     return [
         sample
         if (value := getattr(sample, field)) is None
@@ -57,16 +57,16 @@ def with_leak(field: str, per_hour: float) -> list[Sample]:
     ]
 
 
-def test_a_run_without_a_leak_is_well():
+def test_a_run_without_a_leak_is_within_all_bounds():
     verdicts = judge(steady_run())
-    assert all(verdict.is_well for verdict in verdicts), render(verdicts)
+    assert all(verdict.is_within_bound for verdict in verdicts), render(verdicts)
     assert "grows" not in render(verdicts)
 
 
 @pytest.mark.parametrize(("field", "per_hour"), LEAKS.items())
-def test_a_planted_leak_is_seen_in_its_figure_and_in_no_other(field, per_hour):
+def test_a_leak_is_found_in_its_figure_and_in_no_other(field, per_hour):
     verdicts = judge(with_leak(field, per_hour))
-    (leak,) = [verdict for verdict in verdicts if not verdict.is_well]
+    (leak,) = [verdict for verdict in verdicts if not verdict.is_within_bound]
     assert leak.figure.value(replace(steady_run()[0], **{field: -1.0})) == -1.0
     assert leak.slope == pytest.approx(per_hour, rel=0.25)
     assert "**grows**" in render(verdicts)
@@ -77,8 +77,10 @@ def test_each_figure_with_a_bound_has_a_planted_leak():
 
 
 def test_too_few_samples_are_no_proof():
-    assert not any(verdict.is_well for verdict in judge(steady_run()[:5]) if verdict.figure.bound is not None)
-    assert not any(verdict.is_well for verdict in judge([]) if verdict.figure.bound is not None)
+    assert not any(
+        verdict.is_within_bound for verdict in judge(steady_run()[:5]) if verdict.figure.bound is not None
+    )
+    assert not any(verdict.is_within_bound for verdict in judge([]) if verdict.figure.bound is not None)
     table = render(judge(steady_run()[:5]))
     assert table.count("| too short |") == len(LEAKS)
     assert "grows" not in table

@@ -1,4 +1,4 @@
-"""Traffic at 50 times the usual, and what goes wrong in a house: lost logins, a broker that restarts, failures.
+"""Traffic at 50 times the usual rate, with lost logins, restarts of the broker and failing calls.
 
 The usual day of one account (`USUAL_PER_DAY`) is the one of a busy household.
 """
@@ -14,9 +14,9 @@ from functools import partial
 
 import httpx
 
-from tests.soak.arrangement import FRIENDS, Arrangement
+from tests.soak.environment import FRIENDS, SoakEnvironment
 from tests.soak.figures import SPEED
-from tests.soak.ledger import Ledger, poll_until
+from tests.soak.traffic_record import TrafficRecord, poll_until
 from wx2mqtt.simulator import samples
 
 USUAL_PER_DAY = {
@@ -58,13 +58,13 @@ Action = Callable[[], Awaitable[None]]
 
 
 class Traffic:
-    """Runs until cancelled. What fails on the way is counted in the ledger, and tried again next time."""
+    """Runs until it is cancelled. An action that fails is counted in the record."""
 
-    def __init__(self, here: Arrangement, ledger: Ledger, seed: int) -> None:
-        self._here = here
-        self._ledger = ledger
+    def __init__(self, environment: SoakEnvironment, record: TrafficRecord, seed: int) -> None:
+        self._environment = environment
+        self._record = record
         self._rng = random.Random(seed)
-        self._online = {name: asyncio.Event() for name in ("home", "bot", *here.control.desks)}
+        self._online = {name: asyncio.Event() for name in ("home", "bot", *environment.control.wecom_bots)}
         self._recent_ids: list[str] = []
         self._page = httpx.AsyncClient(trust_env=False, timeout=30)
         self._file = samples.sample("image.jpg").ljust(COMMAND_FILE_BYTES, b"\0")
@@ -73,7 +73,7 @@ class Traffic:
         """Waits until all accounts are online for the first time."""
         for account in self._online:
             await self._wait_online(account)
-        self._page.base_url = httpx.URL(self._here.page)
+        self._page.base_url = httpx.URL(self._environment.page)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -85,7 +85,7 @@ class Traffic:
                 self._repeat("page", PAGE_READS_PER_DAY * SPEED / SECONDS_PER_DAY, self._read_page)
             )
             group.create_task(self._repeat("viewer", 1 / VIEWER_SECONDS, self._view_page))
-            group.create_task(self._repeat("probe", 1 / PROBE_SECONDS, self._probe))
+            group.create_task(self._repeat("probe", 1 / PROBE_SECONDS, self._publish_probe))
             group.create_task(self._every(LOGOUT_SECONDS, self._lose_login))
             group.create_task(self._every(BROKER_SECONDS, self._restart_broker))
             group.create_task(self._every(FAULT_SECONDS, self._break_wechat))
@@ -114,15 +114,15 @@ class Traffic:
                 "request": partial(self._request, "wx/bot"),
             },
             **{
-                desk: {
-                    "message": partial(self._write_to, desk),
-                    "picture": partial(self._write_file_to, desk, "image", PICTURE_BYTES),
-                    "video": partial(self._write_file_to, desk, "video", VIDEO_BYTES),
-                    "command": partial(self._command, f"wx/{desk}/out/me"),
-                    "file command": partial(self._command_file, f"wx/{desk}/out/me/image"),
-                    "request": partial(self._request, f"wx/{desk}"),
+                bot_account: {
+                    "message": partial(self._write_to, bot_account),
+                    "picture": partial(self._write_file_to, bot_account, "image", PICTURE_BYTES),
+                    "video": partial(self._write_file_to, bot_account, "video", VIDEO_BYTES),
+                    "command": partial(self._command, f"wx/{bot_account}/out/me"),
+                    "file command": partial(self._command_file, f"wx/{bot_account}/out/me/image"),
+                    "request": partial(self._request, f"wx/{bot_account}"),
                 }
-                for desk in self._here.control.desks
+                for bot_account in self._environment.control.wecom_bots
             },
         }
 
@@ -144,11 +144,11 @@ class Traffic:
             number += 1
 
     async def _attempt(self, name: str, action: Action) -> None:
-        """One attempt; the machine may be so busy that an answer comes too late."""
+        """Does an action; counts one that fails, since an answer may be too late on a busy machine."""
         try:
             await action()
         except (httpx.HTTPError, AssertionError, TimeoutError) as error:
-            self._ledger.counts[f"trouble with {name}: {type(error).__name__}"] += 1
+            self._record.counts[f"trouble with {name}: {type(error).__name__}"] += 1
 
     # What people and automations do
 
@@ -156,137 +156,137 @@ class Traffic:
         return f"friend{self._rng.randint(1, FRIENDS)}" if self._rng.random() < 0.5 else "wife"
 
     async def _say(self) -> None:
-        text = self._ledger.new_message("home")
+        text = self._record.new_message("home")
         sender, to = (self._friend(), "me") if self._rng.random() < 0.8 else ("wife", "family")
         try:
-            ids = await self._here.control.say(sender, text, to=to)
+            ids = await self._environment.control.say(sender, text, to=to)
         except BaseException:
-            self._ledger.forget(text)
+            self._record.drop_message(text)
             raise
         self._recent_ids = [*self._recent_ids[-20:], *ids]
 
     async def _say_file(self, kind: str, size: int) -> None:
-        self._ledger.counts["files of people"] += 1
-        await self._here.control.say(self._friend(), kind=kind, bytes_of=size)
+        self._record.counts["files of people"] += 1
+        await self._environment.control.say(self._friend(), kind=kind, bytes_of=size)
 
     async def _write(self) -> None:
-        text = self._ledger.new_message("bot")
+        text = self._record.new_message("bot")
         try:
-            await self._here.control.write(text)
+            await self._environment.control.write(text)
         except BaseException:
-            self._ledger.forget(text)
+            self._record.drop_message(text)
             raise
 
     async def _write_file(self, kind: str, size: int) -> None:
-        self._ledger.counts["files of people"] += 1
-        await self._here.control.write(kind=kind, bytes_of=size)
+        self._record.counts["files of people"] += 1
+        await self._environment.control.write(kind=kind, bytes_of=size)
 
-    async def _write_to(self, desk: str) -> None:
-        text = self._ledger.new_message(desk)
+    async def _write_to(self, bot_account: str) -> None:
+        text = self._record.new_message(bot_account)
         try:
-            await self._here.control.write_to(desk, text=text)
+            await self._environment.control.write_to(bot_account, text=text)
         except BaseException:
-            self._ledger.forget(text)
+            self._record.drop_message(text)
             raise
 
-    async def _write_file_to(self, desk: str, kind: str, size: int) -> None:
-        self._ledger.counts["files of people"] += 1
-        await self._here.control.write_to(desk, kind=kind, bytes_of=size)
+    async def _write_file_to(self, bot_account: str, kind: str, size: int) -> None:
+        self._record.counts["files of people"] += 1
+        await self._environment.control.write_to(bot_account, kind=kind, bytes_of=size)
 
     async def _recall(self) -> None:
         if self._recent_ids:
-            self._ledger.counts["recalls"] += 1
+            self._record.counts["recalls"] += 1
             detail = {"msg_id": self._rng.choice(self._recent_ids)}
-            await self._here.control.say("wife", kind="recall", detail=detail)
+            await self._environment.control.say("wife", kind="recall", detail=detail)
 
     async def _change_contact(self) -> None:
-        self._ledger.counts["contact changes"] += 1
+        self._record.counts["contact changes"] += 1
         number = self._rng.randint(1, FRIENDS)
         nickname = f"好友{number} {self._rng.randint(1, 3)}"
-        await self._here.control.post("people", rename={"id": f"friend{number}", "nickname": nickname})
+        await self._environment.control.post("people", rename={"id": f"friend{number}", "nickname": nickname})
 
     async def _command(self, topic: str) -> None:
-        command_id, text = self._ledger.new_command()
-        self._here.client.publish(topic, json.dumps({"id": command_id, "text": text}))
+        command_id, text = self._record.new_command()
+        self._environment.client.publish(topic, json.dumps({"id": command_id, "text": text}))
 
     async def _command_file(self, topic: str) -> None:
-        self._ledger.counts["files of commands"] += 1
-        unique = str(self._ledger.counts["files of commands"]).encode()
-        self._here.client.publish(topic, self._file + unique)
+        self._record.counts["files of commands"] += 1
+        unique = str(self._record.counts["files of commands"]).encode()
+        self._environment.client.publish(topic, self._file + unique)
 
     async def _request(self, base: str) -> None:
-        self._ledger.counts["requests"] += 1
+        self._record.counts["requests"] += 1
         name, fields = self._rng.choice(REQUESTS)
-        self._here.client.publish(f"{base}/bridge/request/{name}", json.dumps(fields))
+        self._environment.client.publish(f"{base}/bridge/request/{name}", json.dumps(fields))
 
     async def _read_page(self) -> None:
         path = self._rng.choice(PATHS)
         answer = await self._page.get(path)
-        self._ledger.counts[f"page {answer.status_code}"] += 1
+        self._record.counts[f"page {answer.status_code}"] += 1
 
     async def _view_page(self) -> None:
-        """A browser that shows the page for a while, and gets its updates."""
+        """Reads the updates of the page for a while, as a browser does."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(VIEWER_SECONDS), self._page.stream("GET", "/events") as events:
                 async for _ in events.aiter_bytes():
-                    self._ledger.counts["updates of the page"] += 1
+                    self._record.counts["updates of the page"] += 1
 
-    async def _probe(self) -> None:
-        self._here.client.publish("soak", self._ledger.probe())
+    async def _publish_probe(self) -> None:
+        self._environment.client.publish("soak", self._record.probe_payload())
 
-    # What goes wrong
+    # Disruptions
 
     async def _lose_login(self, number: int) -> None:
-        accounts = ["home", "bot", *self._here.control.desks]
+        accounts = ["home", "bot", *self._environment.control.wecom_bots]
         account = accounts[number % len(accounts)]
-        before = self._ledger.session(account)
+        before = self._record.session(account)
         if not self._online[account].is_set() or not before:
             return
         self._online[account].clear()
         if account == "home":
-            await self._here.control.post("logout", retcode=1100 if number % 4 else 1101)
-        elif account in self._here.control.desks:
+            await self._environment.control.post("logout", retcode=1100 if number % 4 else 1101)
+        elif account in self._environment.control.wecom_bots:
             await self._take_over(account)
         else:
-            await self._here.control.post("ilink/kill")
-        self._ledger.login_lost(account)
+            await self._environment.control.post("ilink/kill")
+        self._record.record_lost_login(account)
         await self._wait_online(account, before)
 
-    async def _take_over(self, desk: str) -> None:
-        """Another program takes a bot of WeCom over, and a person asks for it again."""
-        control = self._here.control
-        await control.post("wecom/takeover", bot=control.desks[desk])
-        await poll_until(lambda: not self._ledger.session(desk), LOGIN_SECONDS)
+    async def _take_over(self, bot_account: str) -> None:
+        """Lets another program take a bot of WeCom over, and requests a login."""
+        control = self._environment.control
+        await control.post("wecom/takeover", bot=control.wecom_bots[bot_account])
+        await poll_until(lambda: not self._record.session(bot_account), LOGIN_SECONDS)
         await control.post("wecom/settings", takeover_pause=0)
-        self._here.client.publish(f"wx/{desk}/bridge/request/login", "")
+        self._environment.client.publish(f"wx/{bot_account}/bridge/request/login", "")
 
     async def _wait_online(self, account: str, before: str = "") -> None:
         """Waits until the bridge is online by another login and polls; then the account's traffic goes on."""
         try:
-            await poll_until(lambda: self._ledger.session(account) not in ("", before), LOGIN_SECONDS)
-            await self._here.control.wait_polling(account)
+            await poll_until(lambda: self._record.session(account) not in ("", before), LOGIN_SECONDS)
+            await self._environment.control.wait_polling(account)
         finally:
             self._online[account].set()
 
     async def _restart_broker(self, _number: int) -> None:
-        self._ledger.counts["restarts of the broker"] += 1
-        await asyncio.to_thread(self._here.broker.restart)
+        self._record.counts["restarts of the broker"] += 1
+        await asyncio.to_thread(self._environment.broker.restart)
 
     async def _break_wechat(self, number: int) -> None:
-        self._ledger.counts["failures of WeChat"] += 1
+        self._record.counts["failures of WeChat"] += 1
         endpoint, kind = (WEBWX_FAULTS + ILINK_FAULTS + WECOM_FAULTS)[number % 9]
-        await self._here.control.post("fault", endpoint=endpoint, kind=kind)
+        await self._environment.control.post("fault", endpoint=endpoint, kind=kind)
 
     async def _watch_sent(self, what: str) -> None:
-        """Takes everything that WeChat receives, as soon as it does."""
+        """Records all that WeChat receives."""
         after = 0
         while True:
             try:
-                lines = await self._here.control.get(what, after=after, wait=20)
+                lines = await self._environment.control.get(what, after=after, wait=20)
             except (httpx.HTTPError, AssertionError) as error:
-                self._ledger.counts[f"trouble with {what}: {type(error).__name__}"] += 1
+                self._record.counts[f"trouble with {what}: {type(error).__name__}"] += 1
                 continue
             for line in lines:
                 if line.get("command", "send") == "send":  # no receipt of a bot of WeCom
-                    self._ledger.sent(line["text"])
+                    self._record.sent(line["text"])
             after += len(lines)

@@ -1,4 +1,4 @@
-"""What was said and commanded during a soak, what arrived, and how long it took."""
+"""Records the messages and commands of a soak, their arrival, and how long it took."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MESSAGE = re.compile(r"\bm(\d+)\b")
 _COMMAND = re.compile(r"\bc(\d+)\b")
 _PROBE_TOPIC = "soak"
 # The first account has no level of its own.
-_TOPIC = re.compile(r"wx/(?:(bot|desk\d+)/)?(.*)")
+_TOPIC = re.compile(r"wx/(?:(bot|wecom\d+)/)?(.*)")
 
 
 async def poll_until(condition: Callable[[], bool], seconds: float) -> None:
@@ -25,8 +25,8 @@ async def poll_until(condition: Callable[[], bool], seconds: float) -> None:
             await asyncio.sleep(0.1)
 
 
-class Ledger:
-    """Each message and command has a number, which its text contains. Methods may be called in any thread."""
+class TrafficRecord:
+    """The text of each message and command contains its number. Methods may be called in any thread."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -38,7 +38,7 @@ class Ledger:
         self._latencies: dict[str, list[float]] = {"message": [], "command": [], "machine": []}
 
     def new_message(self, account: str) -> str:
-        """Returns the text of a message that is said now."""
+        """Returns the text of a message that is written now."""
         with self._lock:
             self.counts["messages"] += 1
             number = self.counts["messages"]
@@ -54,14 +54,14 @@ class Ledger:
             self._results.add(number)
         return f"soak-{number}", f"c{number} 开灯"
 
-    def forget(self, text: str) -> None:
-        """Drops a message that could not be said."""
+    def drop_message(self, text: str) -> None:
+        """Drops a message that could not be written."""
         with self._lock:
             for number in map(int, _MESSAGE.findall(text)):
                 self._messages.pop(number, None)
 
-    def login_lost(self, account: str) -> None:
-        """What WeChat had not handed over to the lost login may never come (webwx 2.11.10)."""
+    def record_lost_login(self, account: str) -> None:
+        """Drops the messages that may never come, since WeChat had not delivered them to the lost login (webwx 2.11.10)."""
         with self._lock:
             lost = [number for number, (owner, _) in self._messages.items() if owner == account]
             for number in lost:
@@ -69,12 +69,12 @@ class Ledger:
             self.counts["in doubt at a logout"] += len(lost)
             self.counts["logins lost"] += 1
 
-    def probe(self) -> str:
-        """Returns what a client publishes to itself on `soak`."""
+    def probe_payload(self) -> str:
+        """Returns the payload that a client publishes to itself on `soak`."""
         return repr(time.monotonic())
 
     def received(self, topic: str, payload: bytes) -> None:
-        """Takes a publication."""
+        """Records a publication."""
         now = time.monotonic()
         with self._lock:
             if topic == _PROBE_TOPIC:
@@ -103,9 +103,9 @@ class Ledger:
     def _message_arrived(self, body: dict[str, str], now: float) -> None:
         self.counts["messages published"] += 1
         for number in map(int, _MESSAGE.findall(body["text"])):
-            said = self._messages.pop(number, None)
-            if said is not None:
-                self._latencies["message"].append(now - said[1])
+            written = self._messages.pop(number, None)
+            if written is not None:
+                self._latencies["message"].append(now - written[1])
 
     def _result_arrived(self, body: dict[str, str]) -> None:
         if body["status"] == "held" or not body["id"].startswith("soak-"):
@@ -114,14 +114,14 @@ class Ledger:
         self._results.discard(int(body["id"].removeprefix("soak-")))
 
     def sent(self, text: str) -> None:
-        """Takes what WeChat received."""
+        """Records a text that WeChat received."""
         now = time.monotonic()
         with self._lock:
             self.counts["received by WeChat"] += 1
             for number in map(int, _COMMAND.findall(text)):
-                commanded = self._commands.pop(number, None)
-                if commanded is not None:
-                    self._latencies["command"].append(now - commanded)
+                published_at = self._commands.pop(number, None)
+                if published_at is not None:
+                    self._latencies["command"].append(now - published_at)
 
     def session(self, account: str) -> str:
         """Returns since when the account is online, which is another time for each login; empty if it is not."""

@@ -1,4 +1,4 @@
-"""What a soak needs: simulated WeChat, a real mosquitto and the bridge, each a process of its own, and a client."""
+"""Everything that a soak needs: processes of simulated WeChat, mosquitto and the bridge, and an MQTT client."""
 
 from __future__ import annotations
 
@@ -65,34 +65,34 @@ class Client:
         self._client.loop_stop()
 
 
-class ControlOfAll(ILinkControl):
-    """The simulator's control for all accounts. `desks` are the bots of WeCom, by account, as `wecom.bot_id`."""
+class AllAccountsControl(ILinkControl):
+    """The simulator's control for all accounts. `wecom_bots` are the bots of WeCom, by account, as `wecom.bot_id`."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self.desks: dict[str, str] = {}
+        self.wecom_bots: dict[str, str] = {}
 
     async def wait_polling(self, account: str) -> None:
         if account == "home":
             await SimulatorControl.wait(self, "polling")
-        elif account in self.desks:
-            query = {"for": "online", "bot": self.desks[account], "seconds": MAX_WAIT_SECONDS}
+        elif account in self.wecom_bots:
+            query = {"for": "online", "bot": self.wecom_bots[account], "seconds": MAX_WAIT_SECONDS}
             assert (await self.get("wecom/wait", **query))["ready"], account
         else:
             await self.wait("polling")
 
     async def write_to(self, account: str, **message: Any) -> None:
-        """A person writes to a bot of WeCom."""
-        await self.post("wecom/say", bot=self.desks[account], **message)
+        """Lets a person write to a bot of WeCom."""
+        await self.post("wecom/say", bot=self.wecom_bots[account], **message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrangement:
-    """All parts. `phone` controls the simulator."""
+class SoakEnvironment:
+    """The parts of a soak; `control` is the control of the simulator."""
 
     broker: Mosquitto
     bridge: BridgeProcess
-    control: ControlOfAll
+    control: AllAccountsControl
     client: Client
 
     @property
@@ -104,29 +104,29 @@ class Arrangement:
 
 
 @asynccontextmanager
-async def arrange(
+async def open_environment(
     folder: Path,
     received: Callable[[str, bytes], None],
     *,
     program: Sequence[str] = (sys.executable, "-m", "tests.soak.bridge", "run"),
     env: Mapping[str, str] | None = None,
     keep: str = "10m",
-    desks: int = 1,
-) -> AsyncIterator[Arrangement]:
-    """Starts everything; the bridge is started, and people scan as soon as it shows a QR code.
+    wecom_bots: int = 1,
+) -> AsyncIterator[SoakEnvironment]:
+    """Starts everything; people scan as soon as the bridge shows a QR code.
 
-    The bridge runs as `program` with `env`; messages and files are kept as long as `keep` says. Beside an account
-    on web WeChat and one on iLink it has so many `desks`, which are bots of WeCom.
+    The bridge runs as `program` with `env`; messages and files are kept as long as `keep` says. Besides an account
+    on web WeChat and one on iLink there are so many `wecom_bots`.
     """
     simulator = RemoteSimulator()
-    control = ControlOfAll(simulator.url)
+    control = AllAccountsControl(simulator.url)
     try:
         await control.post("settings", autoscan=True)
         await control.post("people", friends=FRIENDS, groups=5)
         await control.post("ilink/settings", autoscan="me", quota=10_000_000)
         await control.post("wecom/settings", needs_first_message=False)
-        bots = {f"desk{number}": await control.post("wecom/bot") for number in range(1, desks + 1)}
-        control.desks = {name: str(bot["bot"]) for name, bot in bots.items()}
+        bots = {f"wecom{number}": await control.post("wecom/bot") for number in range(1, wecom_bots + 1)}
+        control.wecom_bots = {name: str(bot["bot"]) for name, bot in bots.items()}
         userid = (await control.get("wecom/state"))["handles"]["me"]
         with mosquitto(folder / "broker", BROKER, log="information") as broker:
             bridge = BridgeProcess(
@@ -139,7 +139,7 @@ async def arrange(
             client.start()
             try:
                 with bridge:
-                    yield Arrangement(broker=broker, bridge=bridge, control=control, client=client)
+                    yield SoakEnvironment(broker=broker, bridge=bridge, control=control, client=client)
             finally:
                 await asyncio.to_thread(client.stop)
     finally:
