@@ -106,7 +106,7 @@ async def _start(folder: Path) -> list[Row]:
         since, began = subscriber.count, time.monotonic()
         home.bridge.start()
         online = await home.in_thread(
-            subscriber.wait, "wx/login/state", lambda one: one.body["state"] == "online", since=since
+            subscriber.wait, "wx/login/state", lambda message: message.body["state"] == "online", since=since
         )
     return [Row("iLink: start with a saved session, to online", f"{online.at - began:.2f} s", "1 s")]
 

@@ -151,7 +151,7 @@ async def command_burst(folder: Path) -> list[Row]:
                 _publish_all, home.broker, [names[n % len(names)] for n in range(COMMANDS)]
             )
             results = await home.in_thread(subscriber.wait_count, "wx/result/#", done + COMMANDS, timeout=60)
-            assert all(one.body["status"] == "sent" for one in results[done:])
+            assert all(result.body["status"] == "sent" for result in results[done:])
             rate = COMMANDS / (results[-1].at - began)
             rows.append(Row(f"{COMMANDS} commands at once {what}, with results", f"{rate:,.0f}/s", "400/s"))
     return rows
@@ -233,8 +233,10 @@ async def killed(folder: Path) -> list[Row]:
         await home.in_thread(subscriber.wait_count, "wx/in/wife", count // 3)
         await home.in_thread(home.bridge.kill)
         await home.restart()
-        await home.in_thread(subscriber.wait, "wx/in/wife", lambda one: one.body["seq"] == count, timeout=30)
-        received = [(one.body["seq"], one.body["id"]) for one in subscriber.on("wx/in/wife")]
+        await home.in_thread(
+            subscriber.wait, "wx/in/wife", lambda message: message.body["seq"] == count, timeout=30
+        )
+        received = [(message.body["seq"], message.body["id"]) for message in subscriber.on("wx/in/wife")]
     lost = count - len({seq for seq, _ in received})
     again = len(received) - len(set(received))
     changed = len(set(received)) - len({seq for seq, _ in received})
@@ -251,7 +253,7 @@ async def topic_names(home: Home, users: list[str]) -> list[str]:
     if users == ["wife"]:
         return users
     listed = await home.control.get("people")
-    nick = {one["id"]: one.get("remark") or one["nickname"] for one in _people(listed)}
+    nick = {person["id"]: person.get("remark") or person["nickname"] for person in _people(listed)}
     return [nick[user] for user in users]
 
 
@@ -328,7 +330,7 @@ class MessageCounter:
 
 def spread(seconds: list[float]) -> str:
     """Returns the median and the 99th percentile in milliseconds."""
-    ordered = sorted(one * 1000 for one in seconds)
+    ordered = sorted(value * 1000 for value in seconds)
     return f"p50 {statistics.median(ordered):.1f}, p99 {ordered[int(len(ordered) * 0.99) - 1]:.1f} ms"
 
 

@@ -33,7 +33,7 @@ async def pictures(folder: Path) -> list[Row]:
             seconds_taken.append(await _text(home, subscriber, len(seconds_taken)))
             await asyncio.sleep(TEXTS_EVERY)
         events = await fetched
-        assert all(one.body["state"] == "ready" for one in events)
+        assert all(event.body["state"] == "ready" for event in events)
     rate = PICTURES / (events[-1].at - began)
     return [
         Row(f"{PICTURES:,} pictures of 100 kB at once, to the disk", f"{rate:,.0f}/s", ""),

@@ -100,8 +100,8 @@ async def _viewers(http: httpx.AsyncClient) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for one in looking:
-            one.cancel()
+        for viewer in looking:
+            viewer.cancel()
         await asyncio.gather(*looking, return_exceptions=True)
 
 

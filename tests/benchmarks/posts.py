@@ -68,7 +68,7 @@ async def _rate(subscriber: Subscriber, names: list[str], send: SendOne) -> floa
     began = time.monotonic()
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
     results = await asyncio.to_thread(subscriber.wait_count, "wx/result/#", done + COMMANDS, timeout=60)
-    assert all(one.body["status"] == "sent" for one in results[done:])
+    assert all(result.body["status"] == "sent" for result in results[done:])
     return COMMANDS / (results[-1].at - began)
 
 

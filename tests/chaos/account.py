@@ -289,7 +289,7 @@ class AccountDriver:
     def unanswered(self) -> list[PublishedCommand]:
         """Returns the commands with an id that have no result yet."""
         with_id = (command for command in self.commands if command.id)
-        return [one for one in with_id if (one.transaction or one.id) not in self.results]
+        return [command for command in with_id if (command.transaction or command.id) not in self.results]
 
     def unanswered_requests(self) -> set[str]:
         """Returns the transactions of the requests that have no answer yet."""
@@ -302,8 +302,12 @@ class AccountDriver:
 
     def open_questions(self) -> list[PublishedQuestion]:
         """Returns the questions that were asked and have no answer yet."""
-        asked = (one for one in self.questions if self.statuses.get(one.command_id) in {"sent", "uncertain"})
-        return [one for one in asked if one.command_id not in self.answered]
+        asked = (
+            question
+            for question in self.questions
+            if self.statuses.get(question.command_id) in {"sent", "uncertain"}
+        )
+        return [question for question in asked if question.command_id not in self.answered]
 
     async def evidence(self, files: dict[str, tuple[str, str]]) -> AccountEvidence:
         return await self.evidence_of(
@@ -330,8 +334,8 @@ class AccountDriver:
             commands=self.commands,
             requests=self.requests,
             changes=self.changes,
-            groups=[one["nickname"] for one in people if one["kind"] == "group"],
-            friends={one["id"] for one in people if one["kind"] == "friend"},
+            groups=[person["nickname"] for person in people if person["kind"] == "group"],
+            friends={person["id"] for person in people if person["kind"] == "friend"},
             event_ids=self.event_ids,
             files=files,
             broker_forgot=self._environment.broker_forgot,

@@ -159,10 +159,12 @@ class _Messages:
         account = self._account
         logs, stored = account.connections, self._seq_of_id.keys()
         moved = account.clock_moved
-        for one in unexplained_losses(account.written or (), logs, account.gaps, stored, clock_moved=moved):
+        for message in unexplained_losses(
+            account.written or (), logs, account.gaps, stored, clock_moved=moved
+        ):
             # The broker may have lost the event about a gap.
-            if not (account.broker_forgot and "no gap" in one.reason):
-                yield Finding("lost", f"message {one.id} {one.reason}")
+            if not (account.broker_forgot and "no gap" in message.reason):
+                yield Finding("lost", f"message {message.id} {message.reason}")
         for message_id in answered_before_stored(logs, stored):
             yield Finding("receipt", f"message {message_id} was answered and is not in the history")
         if not account.broker_forgot:
@@ -217,7 +219,10 @@ class _Messages:
             if disruption.kind not in KILLS or not disruption.single:
                 continue
             end = disruptions[index + 1].began if index + 1 < len(disruptions) else float("inf")
-            count = sum(disruption.began <= one.at < end and not one.dup for one in self.repeats)
+            count = sum(
+                disruption.began <= publication.at < end and not publication.dup
+                for publication in self.repeats
+            )
             if count > MAX_REPEATED_MESSAGES:
                 yield Finding("repeat", f"{count} messages were published again after {disruption.kind}")
 

@@ -105,7 +105,7 @@ def find_fault(first: int, name: str) -> Outcome | None:
         if FAULTS[name].accounts:
             plan = replace(plan, accounts=FAULTS[name].accounts)
         outcome = run(plan, fault=name)
-        outcome.findings = [one for one in outcome.findings if one.kind == FAULTS[name].finding]
+        outcome.findings = [finding for finding in outcome.findings if finding.kind == FAULTS[name].finding]
         if outcome.findings:
             return outcome
     return None
@@ -128,7 +128,9 @@ def run(plan: Plan, fault: str = "", keep: Path | None = None, slow_seconds: flo
         target = keep / f"{plan.seed}{'-' if fault else ''}{fault}"
         shutil.rmtree(target, ignore_errors=True)
         shutil.move(folder, target)
-        (target / "findings").write_text("\n".join(f"{one.kind}: {one.text}" for one in outcome.findings))
+        (target / "findings").write_text(
+            "\n".join(f"{finding.kind}: {finding.text}" for finding in outcome.findings)
+        )
         outcome.folder = str(target)
     else:
         shutil.rmtree(folder, ignore_errors=True)
@@ -189,7 +191,7 @@ async def _disrupt(
     recoveries = await asyncio.gather(
         *(_recovery(account, environment, traffic, ended) for account in environment.accounts)
     )
-    worst = {name: max(one[name] for one in recoveries) for name in recoveries[0]}
+    worst = {name: max(recovery[name] for recovery in recoveries) for name in recoveries[0]}
     for name, seconds in worst.items():
         if seconds == math.inf:
             environment.problems.append(f"no {name} within the time after {' and '.join(kinds)}")

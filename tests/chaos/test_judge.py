@@ -155,7 +155,7 @@ MESSAGES = (message(1), message(2), message(3))
 )  # fmt: skip
 def test_a_broken_promise_is_found(change, kinds):
     account = change(correct_evidence())
-    if not any(one.topic.startswith("wx/result") for one in account.publications):
+    if not any(publication.topic.startswith("wx/result") for publication in account.publications):
         account = replace(account, publications=[*account.publications, *RESULTS])
     assert kinds <= {finding.kind for finding in judge([account])}
 
@@ -232,7 +232,11 @@ def test_more_repeats_than_one_window_after_a_kill_are_a_finding():
     assert [finding.kind for finding in judge([account], [KILL])] == ["repeat"]
     fewer = replace(
         account,
-        publications=[one for one in account.publications if one.at != 11.0 or b'"m1"' not in one.payload],
+        publications=[
+            publication
+            for publication in account.publications
+            if publication.at != 11.0 or b'"m1"' not in publication.payload
+        ],
     )
     assert judge([fewer], [KILL]) == []
     assert judge([account], [replace(KILL, kind="broker line cut")]) == []

@@ -167,7 +167,8 @@ class WeComDriver(AccountDriver):
         moved = self._environment.clock_moved
         logs, said = await self.connection_logs(), await self.written()
         return {
-            one.id for one in unexplained_losses(said, logs, self.gaps, self.message_ids, clock_moved=moved)
+            message.id
+            for message in unexplained_losses(said, logs, self.gaps, self.message_ids, clock_moved=moved)
         }
 
     @override

@@ -225,7 +225,9 @@ async def refused_reload(environment: ClusterEnvironment, rng: random.Random) ->
     settings = target.config.read_text()
 
     def is_reported() -> bool:
-        return any("refused at the last reload" in environment.reasons.get(one.name, "") for one in accounts)
+        return any(
+            "refused at the last reload" in environment.reasons.get(account.name, "") for account in accounts
+        )
 
     target.config.write_text(f"{settings}sned: 1\n")
     target.signal(signal.SIGHUP)

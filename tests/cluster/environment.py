@@ -351,7 +351,7 @@ class ClusterEnvironment:
     def _on_publication(self, observer: int, publication: Publication) -> None:
         head, _, rest = publication.topic.partition("/")
         if head == "reply":
-            account = next((one for one in self.accounts if one.name == rest), None)
+            account = next((known for known in self.accounts if known.name == rest), None)
             if account is not None and observer == 0:
                 account.replies.append(publication)
                 self.changed.set()
@@ -423,7 +423,8 @@ class ClusterEnvironment:
     async def _missing(self, account: AccountDriver) -> int:
         missing_message_ids = await account.missing_message_ids()
         return len(missing_message_ids) + sum(
-            not account.message_ids <= {str(one.body.get("id")) for one in record[account.name]}
+            not account.message_ids
+            <= {str(publication.body.get("id")) for publication in record[account.name]}
             for record in self.records
         )
 
@@ -434,7 +435,7 @@ class ClusterEnvironment:
         )
         return ClusterEvidence(
             accounts=[
-                [dataclasses.replace(one, publications=record[one.name]) for one in whole]
+                [dataclasses.replace(account, publications=record[account.name]) for account in whole]
                 for record in self.records
             ],
             calls=self.calls(),

@@ -163,7 +163,7 @@ def _clients_at_once(
     """No instance connects with the client id of an account that another instance has connected."""
     open_sessions: defaultdict[str, list[Session]] = defaultdict(list)
     for session in sorted(sessions, key=lambda session: session.began):
-        others = [one for one in open_sessions[session.client_id] if one.ended > session.began]
+        others = [earlier for earlier in open_sessions[session.client_id] if earlier.ended > session.began]
         for other in others:
             if other.machine != session.machine and not _is_excused(
                 other.machine, other.began, session.began, disruptions

@@ -86,10 +86,11 @@ async def commits(folder: Path) -> list[Row]:
         own.chmod(0o755)
         async with opened(own) as database:
             journals = [
-                Journal(database, f"a{one}", lambda: time.time_ns() // 1_000_000) for one in range(JOURNALS)
+                Journal(database, f"a{number}", lambda: time.time_ns() // 1_000_000)
+                for number in range(JOURNALS)
             ]
             await asyncio.gather(*(journal.open() for journal in journals))
-            took = [await _record(journals[0], one) for one in range(ONE_BY_ONE)]
+            took = [await _record(journals[0], number) for number in range(ONE_BY_ONE)]
             began = time.perf_counter()
             at_once = [
                 seconds for part in await asyncio.gather(*map(_record_some, journals)) for seconds in part

@@ -82,10 +82,10 @@ def markdown(outcomes: Sequence[Outcome], cores: int, load: float, language: Lan
         for name in ("message", "command"):
             cells += _spread(
                 [
-                    one
+                    seconds
                     for disruption in disruptions
                     if disruption.kind == kind
-                    for one in disruption.recovery[name]
+                    for seconds in disruption.recovery[name]
                 ]
             )
         lines.append("| " + " | ".join(cells) + " |")

@@ -85,7 +85,9 @@ def run(plan: Plan, keep: Path | None = None) -> Outcome:
         target = keep / str(plan.seed)
         shutil.rmtree(target, ignore_errors=True)
         shutil.move(folder, target)
-        (target / "findings").write_text("\n".join(f"{one.kind}: {one.text}" for one in outcome.findings))
+        (target / "findings").write_text(
+            "\n".join(f"{finding.kind}: {finding.text}" for finding in outcome.findings)
+        )
         outcome.folder = str(target)
     else:
         shutil.rmtree(folder, ignore_errors=True)
@@ -141,7 +143,11 @@ async def _disrupt(
     async with DISRUPTIONS[kind][0](environment, rng) as effect:
         recovery = await _recovery(effect.measured, environment, traffic, effect.since, kind)
     if effect.reorders:
-        later = [one for account in environment.accounts for one in account.commands[counts[account.name] :]]
+        later = [
+            command
+            for account in environment.accounts
+            for command in account.commands[counts[account.name] :]
+        ]
         for command in (*unanswered, *later):
             command.published_again = True
     return ClusterDisruption(
@@ -194,7 +200,9 @@ async def _recovery(
         environment.problems.append(f"{account.name}: no {name} within {limit:.0f} s after {kind}")
         return math.inf
 
-    seconds = await asyncio.gather(*(message(one) for one in accounts), *(command(one) for one in accounts))
+    seconds = await asyncio.gather(
+        *(message(account) for account in accounts), *(command(account) for account in accounts)
+    )
     return {"message": seconds[: len(accounts)], "command": seconds[len(accounts) :]}
 
 
@@ -206,7 +214,7 @@ def _log_findings(environment: ClusterEnvironment) -> list[Finding]:
         lines = [
             line
             for line in text.splitlines()
-            if ('"exception"' in line or "Traceback" in line) and not any(one in line for one in EXPECTED)
+            if ('"exception"' in line or "Traceback" in line) and not any(event in line for event in EXPECTED)
         ]
         findings += [Finding("log", f"{instance.name}: {line[:600]}") for line in lines[:3]]
     return findings

@@ -152,10 +152,10 @@ TWICE = replace(account(), sent=[delivery(1, "c1"), delivery(2, "c1"), delivery(
         (with_observers(SHORT, account()), "lost"),
         (with_observers(TWICE, account()), "repeat"),
         (with_observers(SWAPPED, SWAPPED), "order"),
-        (lambda one: replace(one, states={"observer1": {"a00": ("offline", "machine2")}}), "state"),
-        (lambda one: replace(one, states={"observer1": {"a00": ("online", "machine1")}}), "state"),
-        (lambda one: replace(one, disruptions=[replace(KILL, allowed=1.5)]), "move"),
-        (lambda one: replace(one, disruptions=[replace(KILL, target=B)]), "move"),
+        (lambda evidence: replace(evidence, states={"observer1": {"a00": ("offline", "machine2")}}), "state"),
+        (lambda evidence: replace(evidence, states={"observer1": {"a00": ("online", "machine1")}}), "state"),
+        (lambda evidence: replace(evidence, disruptions=[replace(KILL, allowed=1.5)]), "move"),
+        (lambda evidence: replace(evidence, disruptions=[replace(KILL, target=B)]), "move"),
     ],
 )  # fmt: skip
 def test_a_broken_promise_is_found(change: Change, kind: str):

@@ -73,7 +73,9 @@ async def test_a_server_gets_the_address_of_the_machine_and_the_record_names_it(
         to_own_address = Client(*await asyncio.open_connection(B, port))
         assert await to_own_address.echo_of(b"hello") == b"hello"
         assert echo.peers == [A, B]
-        assert [(one.machine, one.server, one.head) for one in lines.connections] == [
+        assert [
+            (connection.machine, connection.server, connection.head) for connection in lines.connections
+        ] == [
             (A, "broker", b"hello"),
             (B, "broker", b"hello"),
         ]
@@ -83,22 +85,22 @@ async def test_a_server_gets_the_address_of_the_machine_and_the_record_names_it(
 async def test_a_cut_ends_the_connections_of_one_machine_and_refuses_new_ones_until_it_is_healed():
     async with network() as (lines, port, _):
         client, other = await connect(port, A), await connect(port, B)
-        assert [await one.echo_of(b"1") for one in (client, other)] == [b"1", b"1"]
+        assert [await peer.echo_of(b"1") for peer in (client, other)] == [b"1", b"1"]
         lines.cut(A, "broker")
-        assert [await one.echo_of(b"2") for one in (client, other)] == [b"", b"2"]
+        assert [await peer.echo_of(b"2") for peer in (client, other)] == [b"", b"2"]
         refused = await connect(port, A)
         assert await refused.echo_of(b"3") == b""
         lines.heal(A, "broker")
         again = await connect(port, A)
         assert await again.echo_of(b"4") == b"4"
-        for one in (client, other, refused, again):
-            one.close()
+        for peer in (client, other, refused, again):
+            peer.close()
 
 
 async def test_swallowed_data_is_lost_and_no_connection_ends():
     async with network() as (lines, port, _):
         client, other = await connect(port, A), await connect(port, B)
-        assert [await one.echo_of(b"1") for one in (client, other)] == [b"1", b"1"]
+        assert [await peer.echo_of(b"1") for peer in (client, other)] == [b"1", b"1"]
         lines.swallow(A, "broker")
         waiting = asyncio.create_task(client.echo_of(b"2"))
         for _set_next_address in range(QUIET_TURNS):
@@ -108,8 +110,8 @@ async def test_swallowed_data_is_lost_and_no_connection_ends():
         assert await waiting == b""
         again = await connect(port, A)
         assert await again.echo_of(b"3") == b"3"
-        for one in (client, other, again):
-            one.close()
+        for peer in (client, other, again):
+            peer.close()
 
 
 @pytest.mark.parametrize("how", ["cut", "swallow"])

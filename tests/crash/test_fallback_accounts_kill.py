@@ -99,7 +99,7 @@ async def answer(home: MultiAccountHome, words: str, message_id: str = "") -> No
     assert (event["pressed_on"], event["message_id"]) == ("home/wife", message_id)
     await home.control.say("wife", "2")
     assert "button" not in await home.body("wx/in/wife", text="2")
-    events = {one.body["id"] for one in home.subscriber.on("wx/bot/event/button")}
+    events = {message.body["id"] for message in home.subscriber.on("wx/bot/event/button")}
     assert (len(events), home.subscriber.on("wx/event/button")) == (1, [])
     assert (await home.answer_of("bot", "questions"))["questions"] == []
 

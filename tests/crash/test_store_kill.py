@@ -121,7 +121,7 @@ def test_a_restore_that_is_killed_leaves_the_old_store_or_the_new_one(tmp_path: 
         shutil.rmtree(folder)
     assert found[0] == before
     assert found[-1] == after
-    assert found == sorted(found, key=lambda one: one == after), (
+    assert found == sorted(found, key=lambda found_state: found_state == after), (
         "after the first step with the new store there is no old one"
     )
 

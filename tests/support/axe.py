@@ -1,4 +1,4 @@
-"""axe-core, which finds what keeps people from using a page: a tool for tests, as npm has it."""
+"""Runs axe-core, which finds accessibility faults of a page; npm installs it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SERIOUS = frozenset({"serious", "critical"})
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong, how badly, and with which elements."""
+    """An accessibility fault; `where` names the elements."""
 
     rule: str
     impact: str
@@ -23,21 +23,26 @@ class Finding:
 
 
 def missing() -> str:
-    """Why it is not to be had; empty where it is."""
+    """Returns why axe-core cannot be used; empty where it can."""
     return AXE.install()
 
 
 def findings(browser: Chromium) -> list[Finding]:
-    """Everything that is wrong with the page that the browser shows."""
+    """Returns all faults of the page that the browser shows."""
     browser.run((AXE.folder / "node_modules" / "axe-core" / "axe.min.js").read_text())
     found: dict[str, Any] = browser.promise("axe.run({ resultTypes: ['violations'] })")
     assert isinstance(found, dict), found
     return [
-        Finding(one["id"], one["impact"], one["help"], tuple(str(node["target"]) for node in one["nodes"]))
-        for one in found["violations"]
+        Finding(
+            violation["id"],
+            violation["impact"],
+            violation["help"],
+            tuple(str(node["target"]) for node in violation["nodes"]),
+        )
+        for violation in found["violations"]
     ]
 
 
 def serious(browser: Chromium) -> list[Finding]:
-    """Of that what must not be."""
-    return [one for one in findings(browser) if one.impact in SERIOUS]
+    """Returns the serious faults of the page."""
+    return [violation for violation in findings(browser) if violation.impact in SERIOUS]

@@ -1,4 +1,4 @@
-"""What a backend is made of in a test that does not look at all of it."""
+"""The options of a backend, for tests that need only some of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wx2mqtt.wechat.backend import BackendOptions
 
 
 async def know_no_quotes(_message_id: str, _chat: Handle) -> None:
-    """A lookup of quoted messages in an empty store."""
+    """Looks up quoted messages, and finds none."""
 
 
 def backend_options(**options: Any) -> BackendOptions:

@@ -26,9 +26,9 @@ autosave_interval 1
 autosave_on_changes true
 max_queued_messages 0
 """
-"""Survives kill -9 with its sessions, queues and retained messages (mqtt 0.6.1)."""
+"""With this configuration sessions, queues and retained messages survive `kill -9` (mqtt 0.6.1)."""
 
-AGAIN_SECONDS = 0.25
+SIGTERM_REPEAT_SECONDS = 0.25
 """A SIGTERM is repeated after this time: mosquitto 2.0 forgets one that comes right after it has said `running`."""
 
 
@@ -45,10 +45,10 @@ def free_port() -> int:
 
 
 PORTS = range(12_000, 30_000)
-"""Below those that Linux gives to outgoing connections."""
+"""The ports of all tests, below those that Linux uses for outgoing connections."""
 
 MAX_WORKERS = 17
-"""Of pytest; what runs outside of them has the rest of the ports."""
+"""The most workers of pytest that have ports of their own; other programs use the rest."""
 
 
 def _own_ports() -> range:
@@ -81,22 +81,22 @@ class Mosquitto:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address of the broker."""
         return f"mqtt://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
-        """Of the running process."""
+        """The process id of the broker."""
         assert self._process is not None
         return self._process.pid
 
     def configure(self, config: str) -> None:
-        """Write another configuration; it counts from the next `start` or `reload`."""
+        """Writes another configuration, which is used from the next `start` or `reload` on."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "mosquitto.conf").write_text(f"{self._head}{config}\n")
 
     def start(self) -> Mosquitto:
-        """Run it and wait until it accepts connections."""
+        """Starts the broker; returns when it accepts connections."""
         assert PROGRAM is not None, "mosquitto is not installed (Debian: apt-get install mosquitto)"
         assert self._process is None, "it runs already"
         seen = len(self.log)
@@ -113,40 +113,40 @@ class Mosquitto:
         return self
 
     def stop(self) -> None:
-        """End it in order: it saves what it keeps."""
+        """Stops the broker with SIGTERM; it saves its state."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kills the broker with SIGKILL."""
         self._end(signal.SIGKILL)
 
     def forget(self) -> None:
-        """End it, take away all that it kept, and start it again."""
+        """Kills the broker, deletes its state, and starts it again."""
         self.kill()
         (self.folder / "mosquitto.db").unlink(missing_ok=True)
         self.start()
 
     def restart(self) -> None:
-        """In order."""
+        """Stops the broker with SIGTERM and starts it again."""
         self.stop()
         self.start()
 
     def pause(self) -> None:
-        """Freeze it: connections stay open and nothing is answered."""
+        """Stops the process (SIGSTOP): connections stay open and nothing is answered."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """End a `pause`."""
+        """Lets the process go on after `pause`."""
         os.kill(self.pid, signal.SIGCONT)
 
     def reload(self) -> None:
-        """Read the configuration again (rights and passwords, not listeners)."""
+        """Lets the broker read its configuration again (rights and passwords, not listeners)."""
         seen = len(self.log)
         os.kill(self.pid, signal.SIGHUP)
         self.wait_for_log("Reloading config", since=seen)
 
     def wait_for_log(self, text: str, *, since: int = 0, timeout: float = MAX_WAIT_SECONDS) -> str:
-        """The first line with `text` at or after line number `since`; waits for it."""
+        """Waits for the first line of the log with `text`, at or after line number `since`; returns it."""
         with self._lines:
             if self._lines.wait_for(lambda: self._ended(text, since), timeout):
                 found = self._find(text, since)
@@ -155,15 +155,15 @@ class Mosquitto:
         raise AssertionError(f"mosquitto did not say {text!r}:\n" + "\n".join(self.log[-20:]))
 
     async def logged(self, text: str, *, since: int = 0) -> str:
-        """`wait_for_log` for tests whose own loop has to go on meanwhile."""
+        """Waits like `wait_for_log` in a thread, so that the loop of the test goes on."""
         return await asyncio.to_thread(self.wait_for_log, text, since=since)
 
     def _find(self, text: str, since: int) -> str | None:
         return next((line for line in self.log[since:] if text in line), None)
 
     def _ended(self, text: str, since: int) -> bool:
-        gone = self._process is None or self._process.poll() is not None
-        return self._find(text, since) is not None or gone
+        has_ended = self._process is None or self._process.poll() is not None
+        return self._find(text, since) is not None or has_ended
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
@@ -180,12 +180,12 @@ class Mosquitto:
         if process is None or reader is None:
             return
         try:
-            for _ in range(int(MAX_WAIT_SECONDS / AGAIN_SECONDS)):
+            for _ in range(int(MAX_WAIT_SECONDS / SIGTERM_REPEAT_SECONDS)):
                 with contextlib.suppress(ProcessLookupError):
                     process.send_signal(how)
                     process.send_signal(signal.SIGCONT)
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(AGAIN_SECONDS)
+                    process.wait(SIGTERM_REPEAT_SECONDS)
                     break
             else:
                 raise AssertionError("mosquitto does not end:\n" + "\n".join(self.log[-20:]))
@@ -199,7 +199,7 @@ class Mosquitto:
 
 
 def wait_until_saved(database: Path, content: bytes) -> None:
-    """Wait until mosquitto has written its database with this content in it."""
+    """Waits until mosquitto has written its database with this content in it."""
     deadline = time.monotonic() + MAX_WAIT_SECONDS
     while not (database.exists() and content in database.read_bytes()):
         assert time.monotonic() < deadline, "mosquitto does not save"
@@ -207,7 +207,7 @@ def wait_until_saved(database: Path, content: bytes) -> None:
 
 
 def _user() -> str:
-    """Started as root, mosquitto would change to a user who cannot write in the test's folder."""
+    """Returns the current user: as root, mosquitto would change to one who cannot write in the test's folder."""
     import pwd
 
     return pwd.getpwuid(os.geteuid()).pw_name
@@ -217,7 +217,7 @@ def _user() -> str:
 def mosquitto(
     folder: Path, config: str = "", *, port: int = 0, listener: bool = True, log: str = "all"
 ) -> Iterator[Mosquitto]:
-    """A running broker for the length of a `with`; it is killed, since nobody reads what it would save at its end."""
+    """Runs a broker inside of the block; it is killed at the end, since its state is not needed."""
     broker = Mosquitto(folder, config, port=port, listener=listener, log=log)
     broker.start()
     try:

@@ -1,4 +1,4 @@
-"""What Chinese text must not have: half-width signs beside Chinese, and words outside of the glossary."""
+"""Finds half-width signs and wrong words in Chinese texts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _HALF_WIDTH = re.compile(
     r"[\u4e00-\u9fff”][,;:?!()]|[,;:?!()][\u4e00-\u9fff“]|\}[,;?!](?!\})|\}: |(?<![\w({])\(\{|\{\w+\}\)(?!\))"
 )
 OTHER_WORDS = re.compile(r"您|网桥|本桥|网页微信|代理服务器|MQTT 代理|备用途径")
-"""The words are 你, 桥接程序, 网页版微信, MQTT 服务器 (a broker) and 备用通道 (a fallback); a proxy is 代理."""
+"""Words that must not be used. The right ones are 你, 桥接程序, 网页版微信, MQTT 服务器 (a broker), 备用通道 (a fallback) and 代理 (a proxy)."""
 
 
 def half_width_signs(text: str) -> list[str]:

@@ -32,14 +32,14 @@ _ARGUMENTS = [
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
 ]
-AT_A_TIME = 2.0  # seconds; what waits in a page that is loaded anew is never told so
-USUALLY = int(1000 * MAX_WAIT_SECONDS)  # milliseconds that a script may take
+WAIT_STEP_SECONDS = 2.0  # seconds; a script that waits in a page that is loaded again gets no answer
+SCRIPT_TIMEOUT_MS = int(1000 * MAX_WAIT_SECONDS)  # milliseconds that a script may take
 
 _READY = re.compile(r"started successfully on port (\d+)")
 
 
 def visit(call: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
-    """A call of the browser while the loop goes on."""
+    """Calls the browser in a thread, so that the loop goes on."""
     return asyncio.to_thread(call, *arguments)
 
 
@@ -63,7 +63,7 @@ class BrowserProcess:
         self.session = f"/session/{session}"
 
     def _start_driver(self) -> str:
-        """Start chromedriver and return its port.
+        """Starts chromedriver; returns its port.
 
         It takes a free port on IPv6 and ends if another process has the same one on IPv4: then it is started again.
         """
@@ -121,10 +121,10 @@ def quit_idle_browsers() -> None:
 
 
 class Chromium:
-    """A browser window of that size; `run` executes JavaScript, `console` gives what the page complained of.
+    """A browser window of this size; `run` executes JavaScript, `console` returns the errors of the page.
 
-    With `watch` the network is watched, for `requested`. The process behind it serves one window after the other,
-    since its start takes longer than most tests.
+    With `watch` requests are recorded, for `requested`. Its process is used for one window after the other,
+    since a start takes longer than most tests.
     """
 
     def __init__(self, width: int, height: int, language: str = "en", *, watch: bool = False) -> None:
@@ -134,25 +134,25 @@ class Chromium:
         self._http, self._call, self._session = (
             self._process.http, self._process.call, self._process.session,
         )  # fmt: skip
-        self._narrow(width, height)
+        self._set_size(width, height)
 
-    def _narrow(self, width: int, height: int) -> None:
-        """A window cannot be narrower than 500 pixels; what the page sees can."""
+    def _set_size(self, width: int, height: int) -> None:
+        """Sets the size of the page: a window cannot be narrower than 500 pixels."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.devtools("Emulation.setDeviceMetricsOverride", **size)
 
     def devtools(self, command: str, **parameters: Any) -> Any:
-        """A command of the Chrome DevTools Protocol."""
+        """Sends a command of the Chrome DevTools Protocol; returns its result."""
         return self._call("POST", f"{self._session}/goog/cdp/execute", cmd=command, params=parameters)
 
     def prefer(self, scheme: str) -> None:
-        """See pages as somebody does who prefers `light` or `dark`."""
+        """Sets the preferred color scheme, `light` or `dark`."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.devtools("Emulation.setEmulatedMedia", features=features)
 
     def whole(self) -> None:
-        """Make the window as high as the page."""
-        self._narrow(*self.run("return [innerWidth, document.documentElement.scrollHeight]"))
+        """Makes the window as high as the page."""
+        self._set_size(*self.run("return [innerWidth, document.documentElement.scrollHeight]"))
 
     def __enter__(self) -> Self:
         return self
@@ -160,7 +160,7 @@ class Chromium:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """A window in which something failed is not used again."""
+        """Keeps the process for the next window, unless the test failed."""
         if error is not None:
             self._process.quit()
         else:
@@ -168,59 +168,59 @@ class Chromium:
             _idle.setdefault(self._key, []).append(self._process)
 
     def open(self, url: str) -> None:
-        """Load a page."""
+        """Loads a page."""
         self._call("POST", f"{self._session}/url", url=url)
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """Execute the body of a function in the page; returns what it returns."""
+        """Executes the body of a function in the page; returns its result."""
         return self._call("POST", f"{self._session}/execute/sync", script=script, args=list(arguments))
 
     def until(self, expression: str, seconds: float = MAX_WAIT_SECONDS) -> Any:
-        """Wait in the page until an expression is true, also through a reload; returns its value."""
+        """Waits in the page until an expression is true, also over a reload; returns its value."""
         script = (
             "const done = arguments[arguments.length - 1], end = Date.now() + arguments[0] * 1000;"
             f"const look = () => {{ const value = ({expression});"
             "if (value || Date.now() > end) done(value); else setTimeout(look, 20) }; look()"
         )
-        ends, trouble = time.monotonic() + seconds, ""
-        self._call("POST", f"{self._session}/timeouts", script=int(2000 * AT_A_TIME))
-        while (left := ends - time.monotonic()) > 0:
-            waiting = {"script": script, "args": [min(left, AT_A_TIME)]}
+        deadline, last_error = time.monotonic() + seconds, ""
+        self._call("POST", f"{self._session}/timeouts", script=int(2000 * WAIT_STEP_SECONDS))
+        while (left := deadline - time.monotonic()) > 0:
+            waiting = {"script": script, "args": [min(left, WAIT_STEP_SECONDS)]}
             answer = self._http.post(f"{self._session}/execute/async", json=waiting)
             value = answer.json()["value"] if answer.status_code == 200 else None
             if value:
-                self._call("POST", f"{self._session}/timeouts", script=USUALLY)
+                self._call("POST", f"{self._session}/timeouts", script=SCRIPT_TIMEOUT_MS)
                 return value
-            trouble = "" if answer.status_code == 200 else answer.text
-        raise AssertionError(f"never true: {expression} {trouble}")
+            last_error = "" if answer.status_code == 200 else answer.text
+        raise AssertionError(f"never true: {expression} {last_error}")
 
     def promise(self, expression: str) -> Any:
-        """What a promise in the page comes to."""
+        """Returns the result of a promise in the page."""
         script = f"const done = arguments[arguments.length - 1]; ({expression}).then(done, why => done(`${{why}}`))"
         return self._call("POST", f"{self._session}/execute/async", script=script, args=[])
 
     def press(self, *keys: str) -> None:
-        """Press and let go keys, one after the other, where the focus is; see W3C WebDriver 17.4.2 for special ones."""
+        """Presses keys, one after the other, where the focus is; see W3C WebDriver 17.4.2 for special ones."""
         actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         sources = [{"type": "key", "id": "keyboard", "actions": actions}]
         self._call("POST", f"{self._session}/actions", actions=sources)
 
     def requested(self) -> list[str]:
-        """The addresses that were asked for since the last time, in whatever page."""
+        """Returns the addresses that were requested since the last call, in all pages."""
         entries = self._call("POST", f"{self._session}/se/log", type="performance")
         messages = [json.loads(entry["message"])["message"] for entry in entries]
         return [
-            one["params"]["request"]["url"]
-            for one in messages
-            if one["method"] == "Network.requestWillBeSent"
+            message["params"]["request"]["url"]
+            for message in messages
+            if message["method"] == "Network.requestWillBeSent"
         ]
 
     def screenshot(self) -> str:
-        """What the window shows: a PNG in base64."""
+        """Returns a PNG of the window in base64."""
         value: str = self._call("GET", f"{self._session}/screenshot")
         return value
 
     def console(self) -> list[str]:
-        """What the page complained of since the last time."""
+        """Returns the messages in the console since the last call."""
         entries = self._call("POST", f"{self._session}/se/log", type="browser")
         return [entry["message"] for entry in entries]

@@ -35,7 +35,7 @@ def pip(folder: Path) -> list[str]:
 def npm(folder: Path) -> list[str]:
     """Returns the command that installs the lock in the folder.
 
-    Without the hosts that a plugin names as peers: they are large, and a test has its own.
+    It leaves out peer dependencies of plugins, which are large; a test has its own.
     """
     return [
         *("npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--legacy-peer-deps"),
@@ -53,16 +53,16 @@ class Client:
 
     @property
     def folder(self) -> Path:
-        """Where it is, or will be."""
+        """The folder into which the client is installed."""
         return FOLDER / self.name
 
     @property
     def locks(self) -> list[Path]:
-        """The files that pin it."""
+        """The lock files of the client."""
         return sorted((LOCKS / self.name).iterdir())
 
     def install(self) -> str:
-        """See that it is there; returns why it is not, else nothing."""
+        """Installs the client if necessary; returns why that failed, else an empty text."""
         wanted = hashlib.sha256(b"".join(file.read_bytes() for file in self.locks)).hexdigest()
         done = self.folder / "complete"
         if done.exists() and done.read_text() == wanted:
@@ -100,12 +100,12 @@ CLIENTS = {
 }
 
 
-# Checks the device of a page.
+# The program that checks the ESPHome configuration of a documentation page.
 ESPHOME = Client(name="esphome", program="python3", command=pip)
 
 
 def main() -> int:
-    """Install all; 1 when one of them is not to be had."""
+    """Installs all clients; returns 1 when one of them cannot be installed."""
     problems = [problem for client in (*CLIENTS.values(), ESPHOME) if (problem := client.install())]
     sys.stderr.write("".join(f"{problem}\n" for problem in problems))
     return 1 if problems else 0

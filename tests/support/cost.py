@@ -1,11 +1,11 @@
-"""Whether work costs no more than in proportion to its size: by CPU time, so that a busy machine changes nothing."""
+"""Checks that the cost of work grows no faster than its size, by CPU time, which a busy machine does not change."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-# Work that takes less is taken for fast: its time is too short to be compared.
+# Work that takes less counts as fast: its time is too short to be compared.
 NOTICEABLE_SECONDS = 0.02
 
 # Twice the size takes twice the time, or four times where the cost grows with the square.

@@ -1,4 +1,4 @@
-"""How long tests wait. A machine that also does other work must not fail them.
+"""The time limits of tests, which must hold on a busy machine, too.
 
 `MAX_WAIT_SECONDS` bounds a wait for what comes at once on an idle machine: only a test that fails needs all of it.
 `allowed` is for the few times that the bridge itself promises ("stops within 5 s"), which it cannot keep while other

@@ -178,5 +178,5 @@ async def at_home_of_kind(
 
 
 def at_home(folder: Path, broker_config: str = "") -> AbstractAsyncContextManager[Home]:
-    """As `at_home_of_kind`, on web WeChat."""
+    """Opens a home on web WeChat, as `at_home_of_kind`."""
     return at_home_of_kind(Home, folder, broker_config)

@@ -29,32 +29,32 @@ _numbers = itertools.count(1)
 
 
 def encrypt(plain: bytes, key: bytes) -> bytes:
-    """AES-128, ECB, PKCS#7."""
+    """Encrypts with AES-128, ECB, PKCS#7."""
     padder = padding.PKCS7(128).padder()
     encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
     return encryptor.update(padder.update(plain) + padder.finalize())
 
 
 def decrypt(sealed: bytes, key: bytes) -> bytes:
-    """The other way round."""
+    """Decrypts what `encrypt` returns."""
     unpadder = padding.PKCS7(128).unpadder()
     decryptor = Cipher(algorithms.AES(key), modes.ECB()).decryptor()
     return unpadder.update(decryptor.update(sealed)) + unpadder.finalize()
 
 
 def key_of(text: str) -> bytes:
-    """The key that an aes_key tells: 16 bytes, or 32 hex characters."""
+    """Returns the key of an `aes_key`: 16 bytes, or 32 hex characters."""
     raw = base64.b64decode(text)
     return raw if len(raw) == 16 else bytes.fromhex(raw.decode())
 
 
 def text(content: str) -> Json:
-    """An item."""
+    """Returns a text item."""
     return {"type": 1, "text_item": {"text": content}}
 
 
 class ILinkClient:
-    """One program: after `log_in` it has a token, and after `new` a cursor and a context token."""
+    """A client; it has a token after `log_in`, and a cursor and a context token after `new`."""
 
     def __init__(self, url: str, **options: Any) -> None:
         usual: dict[str, Any] = {"timeout": MAX_REQUEST_SECONDS, "verify": system_trust()}
@@ -76,44 +76,44 @@ class ILinkClient:
     # the control
 
     async def control(self, name: str, **values: Any) -> Any:
-        """POST to `/sim/ilink/<name>`; raises when it is refused."""
+        """Sends a POST to `/sim/ilink/<name>`; raises when it is refused."""
         answer = await self.http.post(f"/sim/ilink/{name}", json=values)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     async def seen(self, name: str, **query: Any) -> Any:
-        """GET `/sim/ilink/<name>`."""
+        """Sends a GET to `/sim/ilink/<name>`; returns the JSON."""
         answer = await self.http.get(f"/sim/ilink/{name}", params=query)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     async def violations(self) -> list[str]:
-        """What was wrong so far; it is forgotten."""
+        """Returns the violations since the last call."""
         found = (await self.http.get("/sim/violations")).json()
         await self.http.post("/sim/violations/clear")
-        return [f"{one['endpoint']}: {one['what']}" for one in found]
+        return [f"{violation['endpoint']}: {violation['what']}" for violation in found]
 
     # the calls
 
     def headers(self) -> dict[str, str]:
-        """Those of a POST."""
+        """Returns the headers of a POST."""
         uin = base64.b64encode(str(random.randrange(2**32)).encode()).decode()
         signed = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         return {**APP, "AuthorizationType": "ilink_bot_token", "X-WECHAT-UIN": uin, **signed}
 
     async def post(self, name: str, **body: Any) -> httpx.Response:
-        """A call with base_info."""
+        """Sends a POST with base_info."""
         fields = {**body, "base_info": BASE_INFO}
         return await self.http.post(f"/ilink/bot/{name}", json=fields, headers=self.headers())
 
     async def call(self, name: str, **body: Any) -> Any:
-        """Its JSON."""
+        """Sends a POST with base_info; returns the JSON."""
         answer = await self.post(name, **body)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     async def qrcode(self, *tokens: str) -> Json:
-        """A new code."""
+        """Requests a new QR code."""
         headers = {name: value for name, value in self.headers().items() if name != "Authorization"}
         answer = await self.http.post(
             "/ilink/bot/get_bot_qrcode?bot_type=3", json={"local_token_list": tokens}, headers=headers
@@ -122,7 +122,7 @@ class ILinkClient:
         return made
 
     async def status(self, handle: str, **query: str) -> Json:
-        """Where it stands."""
+        """Requests the status of a QR code."""
         answer = await self.http.get(
             "/ilink/bot/get_qrcode_status", params={"qrcode": handle, **query}, headers=APP
         )
@@ -130,7 +130,7 @@ class ILinkClient:
         return told
 
     async def log_in(self, person: str = "me") -> Json:
-        """Scan, confirm, take the credentials."""
+        """Scans and confirms a code, and keeps the credentials."""
         handle = (await self.qrcode())["qrcode"]
         await self.control("scan", person=person)
         await self.control("confirm")
@@ -140,12 +140,12 @@ class ILinkClient:
         return told
 
     async def poll(self) -> Json:
-        """One getupdates; the cursor stays."""
+        """Calls getupdates once, without moving the cursor."""
         told: Json = await self.call("getupdates", get_updates_buf=self.cursor)
         return told
 
     async def new(self) -> list[Json]:
-        """What is new; the cursor goes on."""
+        """Returns the new messages, and moves the cursor."""
         told = await self.poll()
         self.cursor = told.get("get_updates_buf") or self.cursor
         messages: list[Json] = told.get("msgs", [])
@@ -154,7 +154,7 @@ class ILinkClient:
         return messages
 
     def message(self, *items: Json, **fields: Any) -> Json:
-        """A message to the person."""
+        """Returns a message to the person."""
         return {
             "from_user_id": "",
             "to_user_id": self.user_id,
@@ -167,12 +167,12 @@ class ILinkClient:
         }
 
     async def send(self, *items: Json, **fields: Any) -> Json:
-        """Send it."""
+        """Sends a message with these items."""
         told: Json = await self.call("sendmessage", msg=self.message(*items, **fields))
         return told
 
     async def upload_url(self, data: bytes, kind: str, key: bytes, **fields: Any) -> tuple[str, Json]:
-        """Ask for a place; the filekey and the answer."""
+        """Requests an address for an upload; returns the filekey and the answer."""
         filekey = random.randbytes(16).hex()
         asked = {
             "filekey": filekey,
@@ -188,11 +188,11 @@ class ILinkClient:
         return filekey, await self.call("getuploadurl", **asked)
 
     async def put(self, url: str, sealed: bytes) -> httpx.Response:
-        """Upload the ciphertext."""
+        """Uploads the ciphertext."""
         return await self.http.post(url, content=sealed, headers={"Content-Type": "application/octet-stream"})
 
     async def upload(self, data: bytes, kind: str, *, own_url: bool = False) -> Json:
-        """Upload a file; the `media` that names it."""
+        """Uploads a file; returns its `media`."""
         key = random.randbytes(16)
         filekey, told = await self.upload_url(data, kind, key)
         url = told["upload_full_url"]
@@ -208,7 +208,7 @@ class ILinkClient:
         }
 
     async def download(self, media: Json, key: bytes | None = None) -> bytes:
-        """The file that a `media` names, in plain."""
+        """Downloads and decrypts the file of a `media`."""
         answer = await self.http.get(media["full_url"])
         assert answer.status_code == 200, answer.headers
         found = key or (key_of(media["aes_key"]) if "aes_key" in media else None)

@@ -1,4 +1,4 @@
-"""A home whose account is a bot on iLink: its simulated servers, a real mosquitto, the bridge, a subscriber."""
+"""A home whose account is a bot on iLink."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ PEOPLE = {"me": {"owner": True}}
 
 
 class ILinkControl(SimulatorControl):
-    """The phone of who talks with a bot; `wait`, `say` and `sent` are of iLink."""
+    """The simulator's control for a bot on iLink."""
 
     async def wait(self, what: str, seconds: float = MAX_WAIT_SECONDS, **query: Any) -> None:
-        """Wait until iLink's servers have seen it (`code`, `scaned`, `number`, `polling`, `typing` …)."""
+        """Waits until iLink's servers have seen it (`code`, `scaned`, `number`, `polling`, `typing` …)."""
         ready = await self.get("ilink/wait", **{"for": what, "seconds": seconds, **query})
         assert ready["ready"], f"the simulator never saw {what}"
 
     async def write(self, text: str = "", **more: Any) -> str:
-        """The person writes to the bot; the message id."""
+        """Lets the person write to the bot; returns the message id."""
         answer = await self.post("ilink/say", text=text, **more)
         return str(answer["msg_ids"][0])
 
     async def bot_sent(self, count: int, seconds: float = MAX_WAIT_SECONDS) -> list[dict[str, Any]]:
-        """What the bot sent and WeChat took, once there is `count` of it."""
+        """Returns the messages that the bot sent and WeChat accepted, once there are `count`."""
         lines: list[dict[str, Any]] = []
         while len(lines) < count:
             more = await self.get("ilink/sent", after=len(lines), wait=seconds)
@@ -39,19 +39,19 @@ class ILinkControl(SimulatorControl):
 
 
 class ILinkHome(Home):
-    """See the module; the account is `home`, the person who scans is `me`."""
+    """A home with the account `home` on iLink; the person who scans is `me`."""
 
     def __init__(self, folder: Path, simulator: Simulator, broker: Any, subscriber: Subscriber) -> None:
         super().__init__(folder, simulator, broker, subscriber)
         self.bot = ILinkControl(simulator.url)
 
     def settings(self, account: dict[str, Any] | None = None, **top: Any) -> dict[str, Any]:
-        """As `Home.settings`."""
+        """Returns a configuration, as `Home.settings`."""
         usual = {"backend": "ilink", "contacts": PEOPLE}
         return super().settings({**usual, **(account or {})}, **top)
 
     async def scan(self, person: str = OWNER) -> None:
-        """Somebody scans the code and presses Connect between two polls, of which the later waits for a second."""
+        """Lets a person scan and confirm the code between two polls, of which the later one waits for a second."""
         await self.bot.wait("code")
         ilink = self.simulator.wechat.ilink
         code = ilink.codes.newest()
@@ -60,7 +60,7 @@ class ILinkHome(Home):
         ilink.confirm(code)
 
     async def log_in(self) -> None:
-        """Start the bridge, scan and confirm; returns when it is online and polls."""
+        """Starts the bridge, scans and confirms; returns when it is online and polls."""
         since = self.subscriber.count
         self.bridge.start()
         await self.scan()
@@ -68,7 +68,7 @@ class ILinkHome(Home):
         await self.bot.wait("polling")
 
     async def restart(self) -> None:
-        """Start the bridge again on its store; returns when it is online."""
+        """Starts the bridge again on its store; returns when it is online."""
         since = self.subscriber.count
         self.bridge.start()
         await self.body("wx/login/state", state="online", since=since)
@@ -80,5 +80,5 @@ class ILinkHome(Home):
 
 
 def at_ilink_home(folder: Path, broker_config: str = "") -> AbstractAsyncContextManager[ILinkHome]:
-    """As `at_home_of_kind`, on iLink."""
+    """Opens a home on iLink, as `at_home_of_kind`."""
     return at_home_of_kind(ILinkHome, folder, broker_config, hold_updates=5.0, hold_status=5.0)

@@ -1,4 +1,4 @@
-"""Lock files, and whether they hold everything that the packages in them need."""
+"""Reads lock files, and checks that they have everything that their packages need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether work lets others run: how many turns the event loop makes meanwhile."""
+"""Counts the turns of the event loop during some work, to check that others can run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @contextmanager
 def pauses_at_each_part() -> Iterator[None]:
-    """Work on many small parts pauses at each part: how long a part takes does not count."""
+    """Lets work in small parts pause after each part, however short it was."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aio, "MAX_UNBROKEN_SECONDS", 0.0)
         yield
@@ -34,11 +34,11 @@ async def counted_turns() -> AsyncIterator[list[int]]:
             await asyncio.sleep(0)
             turns[0] += 1
 
-    other = asyncio.create_task(count())
+    counter = asyncio.create_task(count())
     try:
         yield turns
     finally:
-        other.cancel()
+        counter.cancel()
 
 
 async def turns_during(work: Awaitable[T]) -> tuple[T, int]:
@@ -51,7 +51,7 @@ async def turns_during(work: Awaitable[T]) -> tuple[T, int]:
 async def longest_turn(until: asyncio.Task[object]) -> float:
     """Returns the longest CPU time of a turn of the event loop until a task is done, in seconds.
 
-    Without the collector, which takes as long as the process of the tests is large.
+    The garbage collector is off meanwhile: its time depends on the size of the test process.
     """
     longest = 0.0
     gc.disable()

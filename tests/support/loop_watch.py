@@ -51,7 +51,7 @@ class Watched:
 
 
 def is_task_of_bridge(frames: list[traceback.FrameSummary]) -> bool:
-    """Whether the callback that runs was begun by the product, and not by a test or the simulator.
+    """Returns whether the product, and not a test or the simulator, started the running callback.
 
     An import is not counted: it happens once.
     """

@@ -42,15 +42,15 @@ class RecordingListener:
         self._delivered.put_nowait(delivery)
 
     async def connection(self) -> Connected:
-        """The next connection."""
+        """Waits for the next connection; returns it."""
         return await asyncio.wait_for(self._connected.get(), MAX_WAIT_SECONDS)
 
     async def end(self) -> Disconnected:
-        """The next end of a connection or failed attempt."""
+        """Waits for the next end of a connection or failed attempt; returns it."""
         return await asyncio.wait_for(self._disconnected.get(), MAX_WAIT_SECONDS)
 
     async def delivery(self) -> Delivery:
-        """The next message."""
+        """Waits for the next message; returns it."""
         return await asyncio.wait_for(self._delivered.get(), MAX_WAIT_SECONDS)
 
     def publish(self, publication: Publication) -> asyncio.Future[Exception | None]:
@@ -60,12 +60,12 @@ class RecordingListener:
         return answer
 
     async def published(self, publication: Publication) -> Exception | None:
-        """Publish and wait for the answer."""
+        """Publishes and waits for the outcome."""
         return await asyncio.wait_for(self.publish(publication), MAX_WAIT_SECONDS)
 
 
 def options(*urls: str, filters: tuple[str, ...] = ("wx/out/#",), **more: Any) -> MqttOptions:
-    """Options with what most tests do not care for."""
+    """Returns options, with defaults for what most tests do not need."""
     wanted: dict[str, Any] = {
         "client_id": "wx2mqtt-test",
         "will": WILL,
@@ -78,7 +78,7 @@ def options(*urls: str, filters: tuple[str, ...] = ("wx/out/#",), **more: Any) -
 async def running_client(
     *urls: str, listener: RecordingListener | None = None, **more: Any
 ) -> AsyncIterator[RecordingListener]:
-    """A running client of these URLs; it is cancelled at the end, as the bridge does it."""
+    """Runs a client of these URLs inside of the block; it is cancelled at the end, as the bridge does it."""
     listener = listener or RecordingListener()
     listener.client = MqttClient(options(*urls, **more), chance=lambda: 0.0)
     task = asyncio.create_task(listener.client.run(listener))
@@ -91,5 +91,5 @@ async def running_client(
 
 
 def message(topic: str = "wx/in/wife", payload: bytes = b"hi", **more: Any) -> Publication:
-    """A publication with what most tests do not care for."""
+    """Returns a publication."""
     return Publication(topic=topic, payload=payload, **more)

@@ -147,7 +147,9 @@ class FakeAccountView:
 
     async def search_messages(self, text: str, before: int | None, limit: int) -> FoundMessages:
         await self._read()
-        fits = [one for one in self.matches if text in one.text and (before is None or one.seq < before)]
+        fits = [
+            match for match in self.matches if text in match.text and (before is None or match.seq < before)
+        ]
         return FoundMessages(lines=fits[:limit], has_more=len(fits) > limit)
 
     async def recent_commands(self, limit: int) -> list[CommandRow]:
@@ -165,10 +167,10 @@ class FakeAccountView:
     async def close_question(self, command_id: str) -> bool:
         await self._read()
         self.done.append(("close", command_id))
-        return any(one.asker.command_id == command_id for one in self.questions)
+        return any(asked.asker.command_id == command_id for asked in self.questions)
 
     async def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
-        found = [one for one in self.people if query.casefold() in one.name.casefold()]
+        found = [person for person in self.people if query.casefold() in person.name.casefold()]
         return PeoplePage(count=len(found), entries=found[offset : offset + limit])
 
     async def send(self, user: str, text: str, command_id: str) -> None:
@@ -232,7 +234,7 @@ class PageElements(HTMLParser):
         self.found: list[tuple[str, dict[str, str | None], list[str]]] = []
         self._open: list[int] = []
         self.feed(text)
-        assert not self._open, f"never closed: {[self.found[one][0] for one in self._open]}"
+        assert not self._open, f"never closed: {[self.found[index][0] for index in self._open]}"
 
     def handle_starttag(self, tag, attrs):
         self.found.append((tag, dict(attrs), []))
@@ -244,8 +246,8 @@ class PageElements(HTMLParser):
         assert opened == tag, f"<{opened}> is closed by </{tag}>"
 
     def handle_data(self, data):
-        for one in self._open:
-            self.found[one][2].append(data)
+        for index in self._open:
+            self.found[index][2].append(data)
 
     def all(self, tag: str, **wanted: str) -> list[tuple[dict[str, str | None], str]]:
         """Returns attributes and text of the elements with these attributes; `class_` for class, `_` for `-`."""

@@ -1,4 +1,4 @@
-"""Clocks that jump: what waits for minutes is over at once, in the right order.
+"""Clocks that skip waits, so that minutes pass at once and in the right order.
 
 `PauselessLoop` is for tests in which nothing outside of the loop is waited for (no thread, no socket). `PauseClock`
 is for a backend on real connections.
@@ -16,23 +16,23 @@ from wx2mqtt.clock import Clock
 
 T = TypeVar("T")
 
-# What a pause of a `PauseClock` really takes at most.
+# The longest real time of a pause of a `PauseClock`.
 MAX_PAUSE_SECONDS = 0.02
 
 
 class _NoWait(selectors.SelectSelector):
-    """Never waits; hands the time that it was to wait to `passed`."""
+    """A selector that never waits, and adds the time of each wait to `passed`."""
 
     passed = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "everything waits for something that nobody will do"
+        assert timeout is not None, "all tasks wait for something that does not happen"
         self.passed += max(0.0, timeout)
         return super().select(0)
 
 
 class PauselessLoop(asyncio.SelectorEventLoop):
-    """`time()` is the sum of all that was waited for."""
+    """An event loop without waits; `time()` is the sum of all waits."""
 
     def __init__(self) -> None:
         self._clock = _NoWait()
@@ -42,14 +42,14 @@ class PauselessLoop(asyncio.SelectorEventLoop):
         return self._clock.passed
 
     def skip(self, seconds: float) -> None:
-        """Let time pass at once, as work does that gives nobody else a turn."""
+        """Lets time pass at once, as work does that blocks the loop."""
         self._clock.passed += seconds
 
 
-def run_without_pauses(story: Coroutine[Any, Any, T]) -> T:
-    """Run a story to its end in no time."""
+def run_without_pauses(scenario: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine on a loop that skips all waits; returns its result."""
     with asyncio.Runner(loop_factory=PauselessLoop) as runner:
-        return runner.run(story)
+        return runner.run(scenario)
 
 
 class PauseClock:

@@ -121,7 +121,7 @@ def _shared_database() -> str:
 
 
 def wait_until_unused(url: str) -> None:
-    """Returns when no process uses the database: the server goes on for a moment after a client was killed."""
+    """Waits until no process uses the database: a server process runs for a moment after its client was killed."""
     deadline = time.monotonic() + MAX_WAIT_SECONDS
     with psycopg.connect(url, autocommit=True) as connection:
         while connection.execute(

@@ -1,4 +1,4 @@
-"""The bridge as a process of its own, as people run it: start, stop, kill -9, read its log."""
+"""The bridge as a process: start, stop, kill, and its log."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class BridgeProcess:
         self.configure(settings)
 
     def configure(self, settings: dict[str, Any]) -> None:
-        """Write another configuration."""
+        """Writes another configuration."""
         whole = {
             "storage": self.storage,
             "log": {"level": "debug", "format": "json"},
@@ -68,7 +68,7 @@ class BridgeProcess:
             print("\n".join(self.log[-60:]))  # noqa: T201 - pytest shows it with the failure
 
     def start(self, **env: str) -> Self:
-        """Start; does not wait for anything but the process."""
+        """Starts the process, and does not wait until the bridge is ready."""
         assert self._process is None, "it runs already"
         keep = {
             name: value for name, value in os.environ.items() if not name.startswith(("WX2MQTT_", "NOTIFY_"))
@@ -92,38 +92,38 @@ class BridgeProcess:
 
     @property
     def pid(self) -> int:
-        """Of the running process."""
+        """The id of the running process."""
         assert self._process is not None
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether it still runs."""
+        """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Sends SIGTERM; returns the exit code."""
         return self._end(signal.SIGTERM)
 
     def close(self) -> None:
-        """Leaves no process and no open file behind, also if it ended by itself."""
+        """Stops the process if it was started, also when it has ended by itself."""
         if self._process is not None:
             self.stop()
 
     def kill(self) -> int:
-        """SIGKILL, as a power cut would."""
+        """Sends SIGKILL; returns the exit code."""
         return self._end(signal.SIGKILL)
 
     def hangup(self) -> None:
-        """SIGHUP: read the file again."""
+        """Sends SIGHUP, which reloads the configuration."""
         os.kill(self.pid, signal.SIGHUP)
 
     def wait(self, timeout: float = MAX_WAIT_SECONDS) -> int:
-        """Wait until it ends by itself; the exit code."""
+        """Waits until the process ends by itself; returns the exit code."""
         return self._end(None, timeout)
 
     def wait_for_log(self, text: str, *, since: int = 0, timeout: float = MAX_WAIT_SECONDS) -> str:
-        """The first line with `text` at or after line number `since`."""
+        """Waits for the first line of the log with `text`, at or after line number `since`; returns it."""
         with self._lines:
             found = self._lines.wait_for(
                 lambda: next((line for line in self.log[since:] if text in line), None), timeout

@@ -1,4 +1,4 @@
-"""A phone's scanner: what a picture says."""
+"""Reads QR codes from pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def codes_in(png: bytes) -> list[str]:
-    """The QR codes in PNG bytes."""
+    """Returns the texts of the QR codes in a PNG."""
     with Image.open(io.BytesIO(png)) as image:
         assert image.format == "PNG"
         return [code.text for code in zxingcpp.read_barcodes(image.convert("L"))]

@@ -1,4 +1,4 @@
-"""A terminal with a person before it: a program on a pseudo terminal, and a phone that scans the screen."""
+"""A program on a pseudo terminal: a test types lines, and scans the QR codes on the screen."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Screen:
             stdout=terminal,
             stderr=terminal,
             env=self._env,
-            start_new_session=True,  # or a password would be asked for at the terminal of whoever runs the tests
+            start_new_session=True,  # else it would ask for a password at the terminal of the tests
         )
         os.close(terminal)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -56,12 +56,12 @@ class Screen:
         os.close(self._screen)
 
     def until(self, text: str, timeout: float = MAX_WAIT_SECONDS) -> None:
-        """Wait until the text is on the screen."""
+        """Waits until the text is on the screen."""
         with self._more:
             assert self._more.wait_for(lambda: text in self.text, timeout), f"no {text!r} in {self.text!r}"
 
     def next(self, text: str, timeout: float = MAX_WAIT_SECONDS) -> None:
-        """Wait until the text is on the screen once more, behind where it was seen last."""
+        """Waits until the text is on the screen again, behind the last one that `next` found."""
         with self._more:
             seen = self._seen
             assert self._more.wait_for(lambda: text in self.text[seen:], timeout), (
@@ -70,17 +70,17 @@ class Screen:
             self._seen = self.text.index(text, seen) + len(text)
 
     def type(self, line: str) -> None:
-        """What a person types, with the key at its end."""
+        """Types a line and Enter."""
         os.write(self._screen, f"{line}\n".encode())
 
     def scan(self, count: int = 1, timeout: float = MAX_WAIT_SECONDS) -> list[str]:
-        """What a phone reads on the screen, once there are so many codes."""
+        """Waits until there are so many QR codes on the screen; returns their texts."""
         with self._more:
             assert self._more.wait_for(lambda: len(self.codes) >= count, timeout), f"no code in {self.text!r}"
             return self.codes
 
     def wait(self, timeout: float = MAX_WAIT_SECONDS) -> int:
-        """Wait until the command ends; its exit code."""
+        """Waits until the command ends; returns its exit code."""
         try:
             code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -90,7 +90,7 @@ class Screen:
 
     @property
     def codes(self) -> list[str]:
-        """Every code that was drawn."""
+        """The texts of all QR codes that were drawn."""
         found: list[str] = []
         drawn: list[str] = []
         for line in [*_CODES.sub("", self.text).splitlines(), ""]:
@@ -110,7 +110,7 @@ class Screen:
 
 
 def _scanned(drawn: list[str]) -> list[str]:
-    """Each character is two modules, one above the other."""
+    """Returns the texts of the QR codes in these lines: a character has two modules, one above the other."""
     width = max(map(len, drawn))
     image = Image.new("L", (width, 2 * len(drawn)), 255)
     for row, line in enumerate(drawn):

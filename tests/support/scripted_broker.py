@@ -29,23 +29,23 @@ class Packet:
 
     @property
     def mid(self) -> int:
-        """Of anything but CONNECT and a PUBLISH."""
+        """The packet id, of any packet but CONNECT and PUBLISH."""
         return int.from_bytes(self.body[:2], "big")
 
     @property
     def topic(self) -> str:
-        """Of a PUBLISH."""
+        """The topic of a PUBLISH."""
         return self.body[2 : 2 + self.mid].decode()
 
     @property
     def publish_mid(self) -> int:
-        """Of a PUBLISH at QoS 1."""
+        """The packet id of a PUBLISH at QoS 1."""
         at = 2 + self.mid
         return int.from_bytes(self.body[at : at + 2], "big")
 
     @property
     def level(self) -> int:
-        """Of a CONNECT: 5, or 4 for 3.1.1."""
+        """The protocol level of a CONNECT: 5, or 4 for 3.1.1."""
         return self.body[6]
 
 
@@ -59,7 +59,7 @@ class Peer:
         self._done = wait_until_done
 
     async def read(self, *kinds: int) -> Packet:
-        """The next packet; with `kinds` it must be one of them, and pings between are answered."""
+        """Reads the next packet, which must be one of `kinds` if some are named; pings are answered."""
         while True:
             async with asyncio.timeout(MAX_WAIT_SECONDS):
                 first = (await self.reader.readexactly(1))[0]
@@ -81,9 +81,9 @@ class Peer:
                 return value
 
     async def until_closed(self) -> list[Packet]:
-        """All else that comes, up to DISCONNECT or the end of the connection.
+        """Reads all further packets, up to DISCONNECT or the end of the connection.
 
-        A script that calls it has seen what it wants to see: `Scripted.done` returns.
+        A script that calls it has done its work: `ScriptedBroker.wait_until_done` returns.
         """
         self._done.set()
         packets: list[Packet] = []
@@ -93,41 +93,41 @@ class Peer:
         return packets
 
     def send(self, kind: int, body: bytes = b"", flags: int = 0) -> None:
-        """A packet."""
+        """Sends a packet."""
         self.raw(bytes((kind << 4 | flags,)) + number(len(body)) + body)
 
     def raw(self, data: bytes) -> None:
-        """Bytes."""
+        """Sends bytes."""
         self.writer.write(data)
 
     async def accept(self, properties: bytes = b"", *, present: bool = False) -> Packet:
-        """Take the CONNECT and say yes; the CONNECT."""
+        """Reads the CONNECT and accepts it; returns the CONNECT."""
         connect = await self.read(CONNECT)
         v5 = number(len(properties)) + properties if connect.level == 5 else b""
         self.send(CONNACK, bytes((present, 0)) + v5)
         return connect
 
     async def refuse(self, code: int, properties: bytes = b"") -> Packet:
-        """Take the CONNECT and say no."""
+        """Reads the CONNECT and refuses it; returns the CONNECT."""
         connect = await self.read(CONNECT)
         v5 = number(len(properties)) + properties if connect.level == 5 else b""
         self.send(CONNACK, bytes((0, code)) + v5)
         return connect
 
     async def grant(self, *codes: int, v5: bool = True) -> Packet:
-        """Take the SUBSCRIBE and answer with these codes."""
+        """Reads the SUBSCRIBE and answers with these codes; returns it."""
         subscribe = await self.read(SUBSCRIBE)
         self.send(SUBACK, subscribe.body[:2] + (b"\0" if v5 else b"") + bytes(codes))
         return subscribe
 
     async def welcome(self, properties: bytes = b"", *, present: bool = False) -> Packet:
-        """`accept` and `grant` of one filter at QoS 1."""
+        """Accepts the CONNECT, and grants one filter at QoS 1; returns the CONNECT."""
         connect = await self.accept(properties, present=present)
         await self.grant(1, v5=connect.level == 5)
         return connect
 
     def acknowledge(self, publish: Packet, code: int | None = None) -> None:
-        """PUBACK; with a code in the form of MQTT 5."""
+        """Sends a PUBACK; one with a code has the form of MQTT 5."""
         mid = publish.publish_mid.to_bytes(2, "big")
         self.send(PUBACK, mid if code is None else mid + bytes((code,)))
 
@@ -142,7 +142,7 @@ class Peer:
         dup: bool = False,
         retain: bool = False,
     ) -> None:
-        """PUBLISH in the form of MQTT 5."""
+        """Sends a PUBLISH in the form of MQTT 5."""
         name = topic.encode() if isinstance(topic, str) else topic
         packet_id = mid.to_bytes(2, "big") if qos else b""
         body = length_prefixed(name) + packet_id + number(len(properties)) + properties + payload
@@ -154,7 +154,7 @@ Script = Callable[[Peer], Awaitable[object]]
 
 @dataclass
 class ScriptedBroker:
-    """The broker; `connections` counts."""
+    """The broker; `connections` is the number of connections so far."""
 
     scripts: list[Script]
     port: int = 0
@@ -167,11 +167,11 @@ class ScriptedBroker:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address of the broker."""
         return f"mqtt://127.0.0.1:{self.port}"
 
     def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A connection plays the next script, the last one for all that follow."""
+        """Runs the next script for a connection; the last one for all further ones."""
         if self._ended:
             writer.transport.abort()
             return
@@ -195,29 +195,29 @@ class ScriptedBroker:
             self._writers.remove(writer)  # asyncio fails to abort one that was closed while it still wrote
 
     async def wait_until_done(self) -> None:
-        """Until a script has come to its `until_closed` or said `reached`, or failed."""
+        """Waits until a script has called `until_closed` or `reached`, or has failed."""
         await asyncio.wait_for(self._done.wait(), MAX_WAIT_SECONDS)
         self._done.clear()
 
     def reached(self) -> None:
-        """A script is where its test waits for it."""
+        """Lets `wait_until_done` return."""
         self._done.set()
 
     async def end(self) -> None:
-        """Break off what still runs and raise what failed."""
+        """Cancels running scripts; raises the error of one that failed."""
         self._ended = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for writer in self._writers:
-            writer.transport.abort()  # a script that was broken off before it began has closed nothing
+            writer.transport.abort()  # a script that was cancelled before it began has closed nothing
         if self.errors:
             raise self.errors[0]
 
 
 @contextlib.asynccontextmanager
 async def scripted_broker(*scripts: Script, port: int = 0) -> AsyncIterator[ScriptedBroker]:
-    """A broker that plays these scripts, one for each connection, the last for all further ones."""
+    """Runs a broker with these scripts, one for each connection, the last one for all further ones."""
     broker = ScriptedBroker(list(scripts))
     server = await asyncio.start_server(broker.handle_connection, "127.0.0.1", port)
     broker.port = server.sockets[0].getsockname()[1]
@@ -230,7 +230,7 @@ async def scripted_broker(*scripts: Script, port: int = 0) -> AsyncIterator[Scri
 
 
 def number(value: int) -> bytes:
-    """A variable byte integer."""
+    """Returns a variable byte integer."""
     out = bytearray()
     while True:
         value, low = divmod(value, 128)
@@ -240,26 +240,26 @@ def number(value: int) -> bytes:
 
 
 def length_prefixed(data: bytes | str) -> bytes:
-    """A string or binary data."""
+    """Returns a string or binary data with its length in front."""
     data = data.encode() if isinstance(data, str) else data
     return len(data).to_bytes(2, "big") + data
 
 
 def receive_maximum(value: int) -> bytes:
-    """A property of CONNACK."""
+    """Returns a property of CONNACK."""
     return b"\x21" + value.to_bytes(2, "big")
 
 
 def packet_limit(value: int) -> bytes:
-    """A property of CONNACK."""
+    """Returns a property of CONNACK."""
     return b"\x27" + value.to_bytes(4, "big")
 
 
 def server_reference(text: str) -> bytes:
-    """A property of CONNACK and DISCONNECT."""
+    """Returns a property of CONNACK and DISCONNECT."""
     return b"\x1c" + length_prefixed(text)
 
 
 def reason_string(text: str) -> bytes:
-    """A property of many answers."""
+    """Returns a property of many answers."""
     return b"\x1f" + length_prefixed(text)

@@ -1,4 +1,4 @@
-"""A person at a terminal: commands of `wx2mqtt` as processes of their own, in a folder of their own."""
+"""Runs commands of `wx2mqtt` as processes in a folder, as a person at a terminal does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REAL = (sys.executable, "-m", "wx2mqtt")
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How a command ended, and what it had said."""
+    """The exit code and the output of a command that has ended."""
 
     code: int
     out: str
@@ -28,12 +28,12 @@ class Done:
 
     @property
     def complaints(self) -> list[str]:
-        """What it said to the person, without its log."""
+        """The lines on stderr without the log."""
         return [line for line in self.err.splitlines() if not line.startswith("{")]
 
 
 class Running:
-    """A command that runs; `said` is its output so far, both streams in one."""
+    """A running command; `said` has the lines of its output so far, of both streams."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.said: list[str] = []
@@ -47,14 +47,14 @@ class Running:
         return self._process.pid
 
     def until(self, text: str) -> str:
-        """The first line with `text`; waits for it."""
+        """Waits for the first line with `text`; returns it."""
         with self._lines:
             found = self._lines.wait_for(lambda: self._find(text), MAX_WAIT_SECONDS)
         assert found, f"it never said {text!r}:\n" + "\n".join(self.said)
         return found
 
     def end(self, how: signal.Signals | None = None, seconds: float = MAX_WAIT_SECONDS) -> int:
-        """Send it a signal, or let it end by itself; the exit code."""
+        """Sends a signal, or lets the command end by itself; returns the exit code."""
         if how is not None and self._process.poll() is None:
             self._process.send_signal(how)
         try:
@@ -84,7 +84,7 @@ class Running:
 
 
 class Terminal:
-    """Runs commands in `folder`, which is also the home; what they leave behind is in `folder/tmp`.
+    """Runs commands in `folder`, which is also their home; their temporary files are in `folder/tmp`.
 
     They are forks (`tests.support.forks`), or started as the command `program`. `prepare` is code that runs
     before, in their process.
@@ -102,16 +102,16 @@ class Terminal:
         kept = ("PATH", "LANG", "LC_ALL", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
         self.env = {name: os.environ[name] for name in kept if name in os.environ}
         self.env |= {"HOME": str(folder), "TMPDIR": str(self.temporary), "PYTHONWARNINGS": "error"}
-        self.env |= {"WX2MQTT_WEB__LISTEN": "127.0.0.1:0"}  # anybody on this machine may have 8099
+        self.env |= {"WX2MQTT_WEB__LISTEN": "127.0.0.1:0"}  # port 8099 may be in use
 
     def file(self, text: str, name: str = "wx2mqtt.yaml") -> Path:
-        """Write a configuration."""
+        """Writes a configuration."""
         path = self.folder / name
         path.write_text(text)
         return path
 
     def run(self, *arguments: str | Path, data: bytes = b"", seconds: float = MAX_WAIT_SECONDS) -> Done:
-        """One command to its end, with `data` as its input; a fork unless a program was named."""
+        """Runs a command to its end, with `data` as its input; as a fork unless a program was named."""
         if self._forked:
             words = [str(argument) for argument in arguments]
             done = run_program(
@@ -131,7 +131,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def running(self, *arguments: str | Path) -> Iterator[Running]:
-        """One command for as long as the context lasts, unless it ended before."""
+        """Runs a command inside of the block; it is killed at the end."""
         process = subprocess.Popen(
             self._command(arguments),
             stdin=subprocess.DEVNULL,
@@ -148,4 +148,4 @@ class Terminal:
             running.end(signal.SIGKILL)
 
     def _command(self, arguments: Sequence[str | Path]) -> list[str]:
-        return [*self.program, *(str(one) for one in arguments)]
+        return [*self.program, *(str(argument) for argument in arguments)]

@@ -1,4 +1,4 @@
-"""An HTTP proxy that only tunnels (CONNECT): whatever name is asked for, it leads to one port of this machine."""
+"""An HTTP proxy for CONNECT only, which connects to one port of this machine whatever host is requested."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 
 class Tunnel:
-    """`hosts` are the names that were asked for, in order."""
+    """The proxy; `hosts` are the names that were requested, in order."""
 
     def __init__(self, port: int) -> None:
         self.hosts: list[str] = []
@@ -17,7 +17,7 @@ class Tunnel:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One more client."""
+        """Accepts a client."""
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -39,7 +39,7 @@ class Tunnel:
         writer.close()
 
     async def end(self) -> None:
-        """Cut all."""
+        """Cuts all connections."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -53,7 +53,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @contextlib.asynccontextmanager
 async def tunnel(port: int) -> AsyncIterator[Tunnel]:
-    """A proxy that leads to `port`."""
+    """Runs a proxy that connects to `port`."""
     made = Tunnel(port)
     server = await asyncio.start_server(made.handle_connection, "127.0.0.1", 0)
     made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

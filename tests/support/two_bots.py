@@ -1,4 +1,4 @@
-"""One person's two bots in one bridge: `home` on iLink, with its window, and `office` on WeCom, without one."""
+"""A bridge with two bots of one person: `home` on iLink, with a window, and `office` on WeCom, without one."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ OFFICE = "wx/office"
 
 
 class TwoBots(ILinkHome):
-    """What `ILinkHome` does is of the account `home`; `office` is the phone of WeCom."""
+    """The methods of `ILinkHome` are for the account `home`; `office` is the control of WeCom."""
 
     def __init__(self, folder: Path, simulator: Simulator, broker: Any, subscriber: Subscriber) -> None:
         super().__init__(folder, simulator, broker, subscriber)
         self.office = WeComControl(simulator.url)
 
     def settings(self, account: dict[str, Any] | None = None, **top: Any) -> dict[str, Any]:
-        """As `Home.settings`: `account` is laid over that of `home`. Each is the fallback of the other."""
+        """Returns a configuration, as `Home.settings`; `account` is for `home`. Each account is the fallback of the other."""
         fallback = {"after": "200ms", "accounts": ["office/me"]}
         settings = super().settings({"fallback": fallback, **(account or {})}, **top)
         settings["accounts"]["office"] = {
@@ -50,17 +50,17 @@ class TwoBots(ILinkHome):
         await self.office.wait("online")
 
     async def open_window(self) -> None:
-        """The person writes to the bot of iLink."""
+        """Lets the person write to the bot of iLink."""
         await self.bot.write("hello")
         await self.body("wx/window/me", open=True)
 
     async def open_office(self) -> None:
-        """The person writes to the bot of WeCom, which may write to nobody else."""
+        """Lets the person write to the bot of WeCom, which may not write to other people."""
         await self.office.write("hello")
         await self.body(f"{OFFICE}/in/me", text="hello")
 
     async def alarm(self, topic: str, command: dict[str, Any]) -> dict[str, Any]:
-        """Publishes an urgent command; its result."""
+        """Publishes an urgent command; returns its result."""
         since = self.subscriber.count
         await self.publish(topic, {"urgent": True, **command})
         return await self.body(topic.replace("/out/", "/result/"), id=command["id"], since=since)
@@ -71,5 +71,5 @@ class TwoBots(ILinkHome):
 
 
 def at_two_bots(folder: Path, broker_config: str = "") -> AbstractAsyncContextManager[TwoBots]:
-    """As `at_home_of_kind`, on iLink and WeCom."""
+    """Opens a home on iLink and WeCom, as `at_home_of_kind`."""
     return at_home_of_kind(TwoBots, folder, broker_config, hold_updates=5.0, hold_status=5.0)

@@ -1,4 +1,4 @@
-"""What keeps people from using a page: checks in a real Chromium, without a library for them.
+"""Checks the usability of a page in a real Chromium, without a library.
 
 `findings` looks at contrast (WCAG 2.2 AA), names of controls, width, size of targets, language and headings.
 `keyboard_findings` presses Tab through the whole page.
@@ -40,12 +40,12 @@ return shown.map(one => one.outerHTML.slice(0, 120));
 
 
 def findings(browser: Chromium, language: str) -> list[str]:
-    """Everything that is wrong with what the browser shows, which is to be in `language`."""
+    """Returns the faults of the page that the browser shows, which must be in `language`."""
     return [*browser.run(SCRIPT, language), *_nameless(browser)]
 
 
 def keyboard_findings(browser: Chromium) -> list[str]:
-    """Controls that Tab does not reach, or reaches without showing it."""
+    """Returns the controls that Tab does not reach, or whose focus is not visible."""
     controls: list[str] = browser.run(WATCH_FOCUS)
     browser.press(*[TAB] * (len(controls) + 1))
     reached: set[int] = set()
@@ -66,7 +66,7 @@ def keyboard_findings(browser: Chromium) -> list[str]:
 
 
 def _nameless(browser: Chromium) -> list[str]:
-    """Controls that a screen reader cannot name, as the browser itself computes the names."""
+    """Returns the controls without an accessible name, as the browser computes it."""
     nodes = browser.devtools("Accessibility.getFullAXTree")["nodes"]
     return [
         f"name: a {node['role']['value']} has none"

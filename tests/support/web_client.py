@@ -55,7 +55,7 @@ def system_trust() -> ssl.SSLContext:
 
 
 class WebClient:
-    """One browser: its cookies, and after `log_in` its session. `control` speaks to `/sim`."""
+    """A browser with its cookies, and after `log_in` with a session. `control` is for `/sim`."""
 
     def __init__(self, url: str, **options: Any) -> None:
         usual: dict[str, Any] = {"timeout": MAX_REQUEST_SECONDS, "verify": system_trust()}
@@ -89,13 +89,15 @@ class WebClient:
         return answer.json()
 
     async def violations(self) -> list[str]:
-        """What was recorded, as `endpoint: what`."""
-        return [f"{one['endpoint']}: {one['what']}" for one in await self.seen("violations")]
+        """Returns the violations as `endpoint: what`."""
+        return [
+            f"{violation['endpoint']}: {violation['what']}" for violation in await self.seen("violations")
+        ]
 
     # the login
 
     async def jslogin(self, **query: str) -> httpx.Response:
-        """Ask for a uuid."""
+        """Requests a uuid."""
         asked = {"appid": APPID, "redirect_uri": REDIRECT, "fun": "new", "lang": "zh_CN", "_": "1", **query}
         return await self.http.get("/jslogin", params=asked)
 
@@ -107,12 +109,12 @@ class WebClient:
         return found[1]
 
     async def poll(self, uuid: str, tip: int = 1) -> str:
-        """Poll for the scan."""
+        """Polls for the scan."""
         query: Json = {"loginicon": "true", "uuid": uuid, "tip": tip, "r": -7, "_": 1}
         return (await self.http.get(PREFIX + "login", params=query)).text
 
     async def confirmed(self, uuid: str) -> str:
-        """Have the phone scan and confirm; returns the redirect_uri."""
+        """Lets the phone scan and confirm; returns the redirect_uri."""
         await self.control("scan", uuid=uuid)
         assert (await self.poll(uuid)).startswith("window.code=201;")
         await self.control("confirm", uuid=uuid)
@@ -124,7 +126,7 @@ class WebClient:
     async def new_login_page(
         self, uri: str, extra: str = "&fun=new&version=v2", **headers: str
     ) -> httpx.Response:
-        """Exchange the ticket; takes what the XML and the cookies say."""
+        """Exchanges the ticket; keeps the values of the XML and the cookies."""
         answer = await self.http.get(uri + extra, headers=headers)
         self.xml = dict(re.findall(r"<(\w+)>([^<]*)</\1>", answer.text))
         for name in ("wxsid", "wxuin"):
@@ -133,12 +135,12 @@ class WebClient:
         return answer
 
     async def log_in(self) -> Json:
-        """All steps of a login; returns webwxinit's answer."""
+        """Does all steps of a login; returns webwxinit's answer."""
         await self.new_login_page(await self.confirmed(await self.uuid()))
         return await self.init()
 
     async def init(self) -> Json:
-        """webwxinit, and what it says is taken over."""
+        """Calls webwxinit and keeps its values."""
         answer = await self.post("webwxinit", "r=-7&")
         self.skey = answer["SKey"] or self.skey
         self.me = answer["User"]["UserName"]
@@ -180,7 +182,7 @@ class WebClient:
 
     async def check(self, **other: str | None) -> str:
         """synccheck; `other` overrides parameters, None leaves one out."""
-        key = "|".join(f"{one['Key']}_{one['Val']}" for one in self.check_key["List"])
+        key = "|".join(f"{pair['Key']}_{pair['Val']}" for pair in self.check_key["List"])
         query = {
             "r": "1",
             "skey": self.skey,
@@ -200,7 +202,7 @@ class WebClient:
         return await self.send("webwxsync", f"{query}&", SyncKey=key or self.sync_key, rr=-7)
 
     async def sync(self, key: Json | None = None) -> Json:
-        """webwxsync; adopts the keys and the skey."""
+        """Calls webwxsync; keeps the keys and the skey."""
         answer: Json = json.loads((await self.sync_response(key)).content)
         if answer["BaseResponse"]["Ret"] == 0:
             self.sync_key = answer["SyncKey"]
@@ -276,7 +278,7 @@ class WebClient:
         return told
 
     async def upload(self, name: str, data: bytes, media_type: str = "doc", **other: Any) -> Json:
-        """All parts of a file, as they belong; the answer to the last."""
+        """Uploads all parts of a file in order; returns the last answer."""
         asked, told = self.upload_request(data, **other), {}
         parts = [data[place : place + PART] for place in range(0, len(data), PART)]
         for number, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""The server's side of a WebSocket, byte by byte, so that it can also be wrong. Shares no code with the client."""
+"""Builds and parses WebSocket frames of a server, also wrong ones. Shares no code with the client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 
 def accept_key(request: bytes) -> bytes:
-    """What `Sec-WebSocket-Accept` must be in the answer to a request."""
+    """Returns the `Sec-WebSocket-Accept` for a request."""
     key = next(
         line.split(b":")[1].strip()
         for line in request.split(b"\r\n")
@@ -20,7 +20,7 @@ def accept_key(request: bytes) -> bytes:
 
 
 def acceptance(request: bytes, *, key: bytes | None = None, subprotocol: bytes | None = b"mqtt") -> bytes:
-    """The answer that accepts a request; with another key or subprotocol it is wrong."""
+    """Returns the answer that accepts a request; another key or subprotocol makes it wrong."""
     lines = [
         b"HTTP/1.1 101 Switching Protocols",
         b"Upgrade: websocket",
@@ -33,7 +33,7 @@ def acceptance(request: bytes, *, key: bytes | None = None, subprotocol: bytes |
 
 
 def frame_head(size: int, opcode: int = BINARY, *, final: bool = True, reserved: int = 0) -> bytes:
-    """The head of a frame of a server, which masks nothing."""
+    """Returns the head of a frame of a server, without a mask."""
     first = bytes((final << 7 | reserved << 4 | opcode,))
     if size < 126:
         return first + bytes((size,))
@@ -43,12 +43,12 @@ def frame_head(size: int, opcode: int = BINARY, *, final: bool = True, reserved:
 
 
 def frame(payload: bytes = b"", opcode: int = BINARY, *, final: bool = True, reserved: int = 0) -> bytes:
-    """A frame of a server."""
+    """Returns a frame of a server."""
     return frame_head(len(payload), opcode, final=final, reserved=reserved) + payload
 
 
 def in_fragments(payload: bytes, size: int, between: bytes = b"") -> bytes:
-    """One message in frames of so many bytes, with other frames between them."""
+    """Returns a message in frames of so many bytes, with other frames between them."""
     pieces = [payload[at : at + size] for at in range(0, len(payload), size)]
     return between.join(
         frame(piece, CONTINUATION if at else BINARY, final=at == len(pieces) - 1)
@@ -66,7 +66,7 @@ class ClientFrame:
 
 
 def read_frame(data: bytes) -> tuple[ClientFrame, bytes] | None:
-    """The first frame and what follows it; None while it is not whole. A frame without a mask is an error."""
+    """Returns the first frame and the bytes after it; None while it is not whole. A frame without a mask is an error."""
     if len(data) < 2:
         return None
     assert data[1] & 0x80, "a client masks every frame"
@@ -83,7 +83,7 @@ def read_frame(data: bytes) -> tuple[ClientFrame, bytes] | None:
 
 
 def read_frames(data: bytes) -> list[ClientFrame]:
-    """All frames; nothing may be left."""
+    """Returns all frames; no bytes may be left."""
     frames = []
     while data:
         read = read_frame(data)

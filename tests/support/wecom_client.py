@@ -29,7 +29,7 @@ _numbers = itertools.count(1)
 
 
 def decrypt(sealed: bytes, key_text: str) -> bytes:
-    """AES-256-CBC, the IV is the first half of the key, PKCS#7 to 32; raises ValueError."""
+    """Decrypts AES-256-CBC with PKCS#7 to 32 bytes; the IV is the first half of the key. Raises ValueError."""
     key = base64.b64decode(key_text + "=" * (-len(key_text) % 4))
     decryptor = Cipher(algorithms.AES(key), modes.CBC(key[:16])).decryptor()
     padded = decryptor.update(sealed) + decryptor.finalize()
@@ -40,7 +40,7 @@ def decrypt(sealed: bytes, key_text: str) -> bytes:
 
 
 def button_card(task_id: str, *texts: str, **fields: Any) -> Json:
-    """A card with buttons; the key of each is its text in lower case."""
+    """Returns a card with buttons; the key of each is its text in lower case."""
     buttons = [{"text": text, "style": 1, "key": text.lower()} for text in texts]
     return {
         "card_type": "button_interaction",
@@ -75,32 +75,32 @@ class WeComClient:
     # the control
 
     async def control(self, name: str, **values: Any) -> Any:
-        """POST to `/sim/wecom/<name>`; raises when it is refused."""
+        """Sends a POST to `/sim/wecom/<name>`; raises when it is refused."""
         answer = await self.http.post(f"/sim/wecom/{name}", json=values)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     async def seen(self, name: str, **query: Any) -> Any:
-        """GET `/sim/wecom/<name>`."""
+        """Sends a GET to `/sim/wecom/<name>`; returns the JSON."""
         answer = await self.http.get(f"/sim/wecom/{name}", params=query)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     async def fault(self, endpoint: str, kind: str, **more: Any) -> None:
-        """Order a fault."""
+        """Orders a fault."""
         answer = await self.http.post("/sim/fault", json={"endpoint": endpoint, "kind": kind, **more})
         assert answer.status_code == 200, answer.text
 
     async def violations(self) -> list[str]:
-        """What was wrong so far; it is forgotten."""
+        """Returns the violations since the last call."""
         found = (await self.http.get("/sim/violations")).json()
         await self.http.post("/sim/violations/clear")
-        return [f"{one['endpoint']}: {one['what']}" for one in found]
+        return [f"{violation['endpoint']}: {violation['what']}" for violation in found]
 
     # the connection
 
     async def connect(self) -> None:
-        """Open the WebSocket; nothing is sent."""
+        """Opens the WebSocket, and sends nothing."""
         loop = asyncio.get_running_loop()
         url = self.url.replace("http", "ws", 1) + "/"
         self.socket = await connect(url, max_size=None, proxy=None)
@@ -133,12 +133,12 @@ class WeComClient:
             await self._reader
 
     async def log_in(self, bot_id: str = HOME_BOT_ID, secret: str = HOME_BOT_SECRET) -> Json:
-        """Connect and subscribe; the answer."""
+        """Connects and subscribes; returns the answer."""
         await self.connect()
         return await self.call("aibot_subscribe", bot_id=bot_id, secret=secret)
 
     async def post(self, command: str, body: Json | None = None, req_id: str = "") -> asyncio.Future[Json]:
-        """Send a command; the answer is still to come."""
+        """Sends a command; returns the future of its answer."""
         assert self.socket is not None
         req_id = req_id or f"{command}_{next(_numbers)}"
         frame: Json = {"cmd": command, "headers": {"req_id": req_id}}
@@ -149,34 +149,34 @@ class WeComClient:
         return answer
 
     async def call(self, command: str, req_id: str = "", **body: Any) -> Json:
-        """Send a command; its answer."""
+        """Sends a command; returns its answer."""
         answer = await self.post(command, body or None, req_id)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             return await answer
 
     async def code(self, command: str, req_id: str = "", **body: Any) -> int:
-        """Send a command; the errcode of its answer."""
+        """Sends a command; returns the errcode of its answer."""
         return int((await self.call(command, req_id, **body))["errcode"])
 
     async def raw(self, text: str | bytes) -> None:
-        """Send a frame that is not made here."""
+        """Sends a frame as it is."""
         assert self.socket is not None
         await self.socket.send(text)
 
     async def next(self) -> Json:
-        """The next callback."""
+        """Waits for the next callback; returns it."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             return await self.callbacks.get()
 
     async def end(self) -> int:
-        """The code with which the connection ends."""
+        """Waits for the end of the connection; returns its close code."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             return await self.closed
 
     # usual commands
 
     async def send(self, chatid: str, text: str, chat_type: int = 1) -> int:
-        """Send markdown; the errcode."""
+        """Sends markdown; returns the errcode."""
         return await self.code(
             "aibot_send_msg",
             chatid=chatid,
@@ -186,7 +186,7 @@ class WeComClient:
         )
 
     async def send_card(self, chatid: str, card: Json, chat_type: int = 1) -> int:
-        """Send a card; the errcode."""
+        """Sends a card; returns the errcode."""
         body: Json = {
             "chatid": chatid,
             "chat_type": chat_type,
@@ -196,13 +196,13 @@ class WeComClient:
         return await self.code("aibot_send_msg", **body)
 
     async def answer(self, callback: Json, text: str, *, finish: bool = True, stream: str = "s1") -> int:
-        """Answer a message by a frame of a stream; the errcode."""
+        """Answers a message by a frame of a stream; returns the errcode."""
         part = {"id": stream, "finish": finish, "content": text}
         req_id = callback["headers"]["req_id"]
         return await self.code("aibot_respond_msg", req_id, msgtype="stream", stream=part)
 
     async def begin_upload(self, data: bytes, kind: str, name: str, **more: Any) -> Json:
-        """Begin an upload; the answer."""
+        """Begins an upload; returns the answer."""
         return await self.call(
             "aibot_upload_media_init",
             type=kind,
@@ -214,7 +214,7 @@ class WeComClient:
         )
 
     async def upload(self, data: bytes, kind: str, name: str) -> str:
-        """Upload a file piece by piece; its media_id."""
+        """Uploads a file in pieces; returns its media_id."""
         upload_id = (await self.begin_upload(data, kind, name))["body"]["upload_id"]
         for index, offset in enumerate(range(0, len(data), PIECE_BYTES)):
             piece = base64.b64encode(data[offset : offset + PIECE_BYTES]).decode()
@@ -227,7 +227,7 @@ class WeComClient:
         return str(answer["body"]["media_id"])
 
     async def fetch(self, part: Json) -> bytes:
-        """The file of a callback, in plain."""
+        """Downloads and decrypts the file of a callback."""
         answer = await self.http.get(part["url"])
         assert answer.status_code == 200, answer.text
         return decrypt(answer.content, part["aeskey"])

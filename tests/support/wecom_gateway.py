@@ -99,7 +99,7 @@ class Gateway:
         return await self.say({**event, **body}, cmd="aibot_event_callback")
 
     async def send(self, frame: object) -> None:
-        """Sends a frame over the newest socket; a text or bytes as they are."""
+        """Sends a frame over the newest socket; a text or bytes are sent unchanged."""
         await self.sockets[-1].send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
 
 
@@ -108,7 +108,7 @@ async def answer_ok(socket: ServerConnection, request: dict[str, Any]) -> None:
 
 
 async def answer_nothing(_socket: ServerConnection, _request: dict[str, Any]) -> None:
-    """As a server that is stuck."""
+    """Answers nothing."""
 
 
 async def close_socket(socket: ServerConnection, _request: dict[str, Any]) -> None:

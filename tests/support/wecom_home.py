@@ -1,4 +1,4 @@
-"""A home whose account is a bot of WeCom: its simulated gateway, a real mosquitto, the bridge, a subscriber."""
+"""A home whose account is a bot of WeCom."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BOT = {"bot_id": HOME_BOT_ID, "secret": HOME_BOT_SECRET}
 
 
 class WeComControl(SimulatorControl):
-    """The phones of those who talk with a bot; `wait`, `write` and `bot_sent` are of WeCom."""
+    """The simulator's control for a bot of WeCom."""
 
     async def wait(self, what: str, seconds: float = MAX_WAIT_SECONDS, **query: Any) -> None:
         """Waits until WeCom's servers have seen it (`online`, `offline`, `subscriptions:<n>`, `answered:<n>` …)."""
@@ -26,35 +26,35 @@ class WeComControl(SimulatorControl):
         assert ready["ready"], f"the simulator never saw {what}"
 
     async def write(self, text: str, **more: Any) -> str:
-        """A person writes to the bot, with `to` in a group; returns the message id."""
+        """Lets a person write to the bot, or in a group (`to`); returns the message id."""
         answer = await self.post("wecom/say", text=text, **more)
         return str(answer["msg_ids"][0])
 
     async def press(self, key: str = "", **more: Any) -> None:
-        """A person presses a button of the newest card; a program must be connected."""
+        """Presses a button of the newest card; a program must be connected."""
         assert await self.post("wecom/press", key=key, **more) == {"delivered": True}
 
     async def bot_sent(self, count: int, seconds: float = MAX_WAIT_SECONDS) -> list[dict[str, Any]]:
-        """Returns what the bot sent unasked and WeCom took, once there is so much of it."""
+        """Returns the messages that the bot sent and WeCom accepted, without answers, once there are `count`."""
         lines: list[dict[str, Any]] = []
         after = 0
         while len(lines) < count:
             more = await self.get("wecom/sent", after=after, wait=seconds)
             assert more, f"only {len(lines)} of {count} were sent"
             after += len(more)
-            lines += [one for one in more if one["command"] == "send"]
+            lines += [line for line in more if line["command"] == "send"]
         return lines
 
 
 class WeComHome(Home):
-    """See the module; the account is `home`, its person `me`, its group `family`."""
+    """A home with the account `home` on WeCom, its person `me` and its group `family`."""
 
     def __init__(self, folder: Path, simulator: Simulator, broker: Any, subscriber: Subscriber) -> None:
         super().__init__(folder, simulator, broker, subscriber)
         self.bot = WeComControl(simulator.url)
 
     def settings(self, account: dict[str, Any] | None = None, **top: Any) -> dict[str, Any]:
-        """As `Home.settings`; without receipts, so that what was sent is what a test sent."""
+        """Returns a configuration, as `Home.settings`, without receipts, so that the bot sends only what a test sends."""
         wecom = {**BOT, "receipt": None}
         usual = {"backend": "wecom", "contacts": PEOPLE, "wecom": wecom}
         return super().settings({**usual, **(account or {})}, **top)
@@ -92,5 +92,5 @@ class WeComHome(Home):
 
 
 def at_wecom_home(folder: Path, broker_config: str = "") -> AbstractAsyncContextManager[WeComHome]:
-    """As `at_home_of_kind`, on WeCom."""
+    """Opens a home on WeCom, as `at_home_of_kind`."""
     return at_home_of_kind(WeComHome, folder, broker_config)

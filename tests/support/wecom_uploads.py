@@ -1,4 +1,4 @@
-"""A gateway of WeCom that takes files, and is strict about how they come (wecom 5.9).
+"""A gateway of WeCom that accepts uploads, and checks them strictly (wecom 5.9).
 
 uploads = Uploads()
 gateway.behave = uploads.behave
@@ -29,7 +29,7 @@ INIT, PIECE, FINISH, SEND = (
     "aibot_send_msg",
 )
 
-# What is answered: an errcode, nothing (None), the end of the connection, or 0 after a function was awaited.
+# The answer: an errcode, none (None), the end of the connection, or 0 after a function was awaited.
 Fault = int | Literal["close"] | Callable[[], Awaitable[object]] | None
 
 
@@ -51,7 +51,7 @@ class Uploads:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def forget(self) -> None:
-        """No upload id is known any more."""
+        """Drops all upload ids."""
         self.announced.clear()
         self.pieces.clear()
 
