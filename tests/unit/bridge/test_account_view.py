@@ -25,7 +25,7 @@ from wx2mqtt.web.page.sections import PageOptions
 
 ROW_COUNT = 5_000
 
-# What a bridge that sends alarms in the same loop may be held up by a page.
+# The longest time for which a page may hold up the loop, in which alarms are sent, too.
 MAX_TURN_SECONDS = 0.02
 
 
@@ -302,7 +302,7 @@ async def store_thousands(harness: CommandsHarness, view: AccountView) -> None:
 async def test_no_turn_of_the_loop_is_long_while_a_page_is_made(
     harness: CommandsHarness, view: AccountView, path: str
 ):
-    """The processor's time without the collector, the best of three: others share machine and process."""
+    """Measures CPU time without the garbage collector, and takes the best of three runs on a shared machine."""
     await store_thousands(harness, view)
     accounts: Any = (view,)
     async with application_client([], bridge=BridgeState(accounts=lambda: accounts)) as http:

@@ -57,7 +57,7 @@ def test_the_loops_of_one_account_are_asked_for_and_forgotten_alone():
 
 
 def test_a_look_at_one_account_looks_at_no_other():
-    """With many accounts each looks every few seconds."""
+    """Each account checks its loops every few seconds, and there may be many accounts."""
     watchdog = Watchdog(lambda: 10.0)
     asked: list[str] = []
 

@@ -174,7 +174,7 @@ async def test_on_another_backend_there_is_no_file_helper(harness: DiscoveryHarn
 async def test_a_message_waits_at_the_broker_as_long_as_a_command_waits_here(
     harness: DiscoveryHarness, backend: str, seconds: int
 ) -> None:
-    """With a reply window a command may wait for the person, and not only for the login."""
+    """On a backend with a reply window a command may also wait until the person writes."""
     async with harness.running(backend=backend):
         harness.ctx.settings = changed(harness.ctx.settings, send=Send(ttl=90.0), hold=Hold(ttl=7200.0))
         shown = await harness.wait_for_components()
@@ -432,7 +432,7 @@ async def test_who_was_shown_before_stays_until_it_is_certain_that_nobody_is_cal
         assert set(await harness.wait_for_notify_names(3)) == {"wx/out/filehelper", "wx/out/张三"}
 
 
-# a broker that takes little
+# a broker with a small packet limit
 
 
 async def test_as_many_as_the_broker_takes_are_announced_and_the_rest_is_reported(

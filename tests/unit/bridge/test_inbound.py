@@ -112,7 +112,7 @@ def test_a_store_that_cannot_be_read_skips_nobody(monkeypatch: pytest.MonkeyPatc
 def test_the_echo_of_an_answered_send_is_not_taken_for_that_of_an_unanswered_one(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """After a restart the journal knows the answered ones; of pictures nothing but the id tells them apart."""
+    """After a restart the journal knows the answered sends; two pictures differ in nothing but their id."""
     picture: dict[str, Any] = {
         "kind": Kind.IMAGE,
         "chat": WIFE.handle,

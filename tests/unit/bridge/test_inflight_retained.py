@@ -175,7 +175,7 @@ def test_a_refused_topic_waits_and_is_tried_again_with_what_stands_by_then():
 
 
 def test_a_broker_that_hangs_up_after_a_refusal_is_not_asked_again_at_once():
-    """As mosquitto does with `max_queued_messages 0`; once no connection lasted because of it."""
+    """mosquitto disconnects so with `max_queued_messages 0`; once no connection lasted because of it."""
 
     async def scenario(harness: RetainedHarness) -> None:
         harness.connect()

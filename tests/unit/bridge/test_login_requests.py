@@ -183,7 +183,7 @@ def test_a_logout_that_is_asked_for_right_behind_a_login_wins():
 
 
 def test_a_logout_right_after_a_refusal_and_a_new_request_stops_nothing():
-    """The new code has not come yet: the state is still `refused`."""
+    """The new QR code has not arrived yet, so the state is still `refused`."""
 
     async def scenario(session_harness: SessionHarness) -> None:
         session_harness.backend.logins += [[QR_CODE, LoginRefused("not you")], [NEVER_ENDS]]

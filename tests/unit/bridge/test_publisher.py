@@ -349,7 +349,7 @@ async def test_never_more_is_open_than_the_broker_allows(harness: PublisherHarne
 
 
 async def test_never_more_is_open_or_unsettled_than_the_window(harness: PublisherHarness):
-    """What the broker has and the journal does not know comes again after a crash: at most a window of it."""
+    """A crash repeats what the broker has and the journal does not know of, which is at most one window."""
     held, release = harness.hold_marks()
     harness.broker.acknowledges_at_once = True
     harness.connect()
@@ -390,7 +390,7 @@ async def test_never_more_messages_would_repeat_after_a_kill_than_may(harness: P
 
 
 async def test_logged_pubacks_let_messages_go_on_while_the_marks_are_being_stored(tmp_path: Path):
-    """A kill would repeat what is open, of messages at most 20; what is acknowledged stands in the log."""
+    """A kill would repeat only open messages, at most 20; those that are acknowledged are in the PUBACK log."""
     keys = [str(number) for number in range(2 * MAX_PUBACK_RECORDS)]
     async with open_publisher_harness(tmp_path, PubackLog(tmp_path / "pubacks", "stream")) as harness:
         held, release = harness.hold_marks()
@@ -436,7 +436,7 @@ async def test_after_a_kill_only_messages_without_a_logged_puback_come_again(tmp
 
 
 async def test_a_puback_of_a_row_that_the_disk_has_lost_does_not_count_for_a_later_row(tmp_path: Path):
-    """In a power cut, some disks lose commits that they had reported as written; the ids are given again."""
+    """Some disks lose reported commits in a power cut; the ids of the lost rows are used again."""
     path = tmp_path / "pubacks"
     async with open_publisher_harness(tmp_path) as harness:
         await harness.record_messages("a", "b", user="wife")
@@ -681,7 +681,7 @@ async def test_a_reconnect_tries_at_once_what_was_refused_long_before(harness: P
 
 
 async def test_a_broker_that_hangs_up_after_each_refusal_gets_all_the_others(harness: PublisherHarness):
-    """As mosquitto does with `max_queued_messages 0`; once the innocent ones were set aside for it."""
+    """mosquitto disconnects so with `max_queued_messages 0`; once the other rows were rejected for it."""
     await harness.publish("forbidden", "a", "b", "a")
     for attempt in range(4):
         harness.connect()
@@ -881,7 +881,7 @@ async def test_a_message_on_which_the_broker_hangs_up_three_times_is_set_aside_a
 
 
 async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_it(harness: PublisherHarness):
-    """With MQTT 3.1.1 a broker cannot say that a message is too large; once it was set aside for that."""
+    """With MQTT 3.1.1 a broker cannot say that a message is too large; once such a message was rejected."""
     shown: dict[str, Json] = {"state": "ready", "sha256": "c1f0", "data": "QUJD" * 1000}
     picture = message("1", text="[图片]")
     picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
@@ -923,7 +923,7 @@ async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_
 async def test_after_a_disconnect_the_first_one_goes_alone_so_that_no_innocent_one_is_taken_for_it(
     harness: PublisherHarness,
 ):
-    """A broker that hangs up on the second one takes the PUBACK of the first down with it."""
+    """A broker that disconnects at the second row may lose the PUBACK of the first one with the connection."""
     await harness.publish("a", "poison", "b")
     for _ in range(5):
         harness.connect()
@@ -1086,7 +1086,7 @@ async def test_a_disconnect_after_a_retained_topic_rejects_no_message(
     assert harness.publisher.rejected_count == 0
 
 
-# messages that wait for their bytes
+# messages that wait for their files
 
 
 async def test_only_the_chat_of_a_held_message_waits_and_keeps_its_order(harness: PublisherHarness):
@@ -1156,7 +1156,7 @@ async def test_what_was_released_while_the_broker_was_away_goes_out_in_its_order
 
 
 async def test_what_is_read_while_a_message_is_released_is_not_left_out(harness: PublisherHarness):
-    """It was still held for the read, and is not any more when the read returns."""
+    """The message is still held when the read begins, and no longer when it returns."""
     await harness.record_held("1", "wife")
     await harness.record_messages("2", user="wife")
     await harness.record_messages("3", user="mom")
@@ -1306,7 +1306,7 @@ async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(
 
 
 async def test_rows_of_several_commits_are_left_to_the_one_write_of_the_turn(harness: PublisherHarness):
-    """Results of ten chats took ten writes."""
+    """Once the results of ten chats took ten writes."""
     await connect_and_catch_up(harness)
     harness.broker.counts_at_flush.clear()
     batches = [await commit_rows(harness, "a", "b"), await commit_rows(harness, "c")]
@@ -1348,7 +1348,7 @@ async def test_messages_and_their_events_go_out_as_they_were_committed(harness: 
 async def test_a_batch_that_nobody_handed_over_is_found_in_the_journal_when_the_next_one_comes(
     harness: PublisherHarness,
 ):
-    """Its task was cancelled between commit and hand-over."""
+    """The task that has committed it may be cancelled before it hands the batch over."""
     await connect_and_catch_up(harness)
     await commit_rows(harness, "a", payload=b"1")
     harness.publisher.add(await commit_rows(harness, "a", payload=b"2"))

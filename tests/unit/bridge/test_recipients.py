@@ -45,7 +45,7 @@ def test_an_accent_may_be_a_character_of_its_own() -> None:
 
 
 def test_names_of_many_members_are_looked_up_in_proportion_to_their_number() -> None:
-    """500 names of 500 members took a second when each one was compared with all of them."""
+    """Once 500 names took a second, since each was compared with all of 500 members."""
 
     def look_up(size: int) -> None:
         name = "e\u0301" * 40

@@ -49,7 +49,7 @@ class FakeRetainedPublisher:
 
 @pytest.mark.parametrize("url", ["https://login.weixin.qq.com/l/abc", ""])
 def test_the_picture_of_the_code_is_there_before_the_state_that_asks_for_it(url: str):
-    """A contract: whoever reads that a scan is needed finds the picture that belongs to it."""
+    """A client that reads that a scan is needed must find the picture that belongs to it."""
     retained_publisher: Any = FakeRetainedPublisher()
     status = StatusTopics(context(), retained_publisher, retained_publisher)
     status.show_login(LoginStatus(state=LoginState.WAITING_FOR_SCAN, since=0, qr_url=url))

@@ -135,7 +135,7 @@ def test_a_hand_stays_in_one_part_with_each_of_its_skin_tones(skin_tone):
     ],
 )
 def test_a_text_of_any_part_again_and_again_costs_no_more_than_in_proportion(part):
-    """198,000 letters without a blank took 2.6 s and more, each time that the parts were needed."""
+    """Once 198,000 letters without white space took 2.6 s each time that their parts were needed."""
 
     def split(size: int) -> None:
         list(_part_spans(repeated(part, size), 2000, len))
@@ -243,7 +243,7 @@ MAX_TURN_SECONDS = 0.02
     ],
 )
 async def test_the_longest_text_lets_others_run_while_it_is_split(part):
-    """On WeCom, whose markdown is measured at every border, one of 2 MB took up to 18 seconds at once."""
+    """Once a text of 2 MB blocked the loop for up to 18 s on WeCom, whose markdown is measured at each border."""
     turn = MAX_TURN_SECONDS
     for number in range(3):  # work that is the same takes longer while others use the processor's caches
         if turn >= MAX_TURN_SECONDS:

@@ -142,7 +142,7 @@ async def test_the_directory_has_the_reply_window_of_each_person(harness: Window
 async def test_an_answer_to_request_contacts_is_not_older_than_the_messages_that_were_published(
     harness: WindowTopicsHarness,
 ):
-    """The windows of several messages are gathered for a moment, in which the answer had the window of before."""
+    """Changed windows are collected for a moment, in which answers once had the earlier window."""
     absent: Any = None
     requests = AccountRequests(harness.ctx, absent, absent, harness.windows, absent)
     contacts = requests.handlers()["contacts"]

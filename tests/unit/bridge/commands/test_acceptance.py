@@ -102,7 +102,7 @@ def redelivered() -> DeliveryMark:
 
 
 async def test_nothing_is_begun_before_the_journal_was_read(harness: SenderHarness):
-    """Commands of the last run of the process may come before this one."""
+    """Commands that an earlier process has accepted may have to be sent before this one."""
     async with harness.running():
         assert await users_begun(harness, command_to(harness, "wife")) == []
 

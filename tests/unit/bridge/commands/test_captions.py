@@ -310,7 +310,7 @@ async def test_a_backend_that_shows_markdown_gets_each_text_marked_as_markdown_o
 
 
 async def test_neither_caption_nor_file_of_a_restored_command_is_sent_again(tmp_path):
-    """The bridge that ran on after the backup may have sent both."""
+    """The bridge from which the backup was made may have sent both since."""
     async with running(tmp_path) as harness:
         harness.wechat.hold("somebody rang")
         harness.deliver_command(**CAPTION, id="a")

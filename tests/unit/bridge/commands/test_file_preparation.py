@@ -165,7 +165,7 @@ async def wait_for_fetches(fetcher, count):
             await asyncio.sleep(0)
 
 
-# what stands behind a file
+# commands behind a file
 
 
 async def test_an_ordinary_file_keeps_its_place(tmp_path):
@@ -315,7 +315,7 @@ async def test_an_important_file_waits_for_no_other_of_its_chat(tmp_path):
 
 
 async def test_urls_that_fail_become_few_requests(tmp_path):
-    """Each of them is tried for the first time after a pause, and not one after the other at once."""
+    """Each URL is tried after the pause of the one before, and not at once."""
     fetcher = FakeFetcher(x=[LATER])
     async with running(tmp_path, fetcher=fetcher) as harness:
         for number in range(30):

@@ -167,7 +167,7 @@ async def test_commands_are_refused_while_there_is_still_room_for_messages(harne
 
 
 async def test_equal_requests_at_qos_0_do_not_wait_for_each_other(tmp_path):
-    """Only a delivery with a packet id can come again; each one that ended woke all the others."""
+    """Only a delivery with a packet id can be redelivered. Once each request that ended woke all equal ones."""
     both = asyncio.Barrier(2)
 
     async def wait_for_both(_fields):
@@ -181,7 +181,7 @@ async def test_equal_requests_at_qos_0_do_not_wait_for_each_other(tmp_path):
 
 
 def test_a_command_waits_for_the_last_ones_with_its_keys_only():
-    """A list of all earlier commands in each of them takes memory with the square of their number."""
+    """With a list of all earlier commands in each ticket, memory would grow with the square of their number."""
     order = AcceptOrder()
     new: list[Any] = [
         SimpleNamespace(command=Command(user="wife"), person=1, command_id=str(number))
@@ -198,7 +198,7 @@ def test_a_command_waits_for_the_last_ones_with_its_keys_only():
 
 
 async def test_other_tasks_get_their_turns_in_a_batch_of_costly_commands(harness):
-    """Each of them takes a moment, and a hundred a second."""
+    """A single command takes a moment, but a hundred of them would block the loop for a second."""
     turns = []
 
     async def count_turns():
@@ -233,7 +233,7 @@ async def test_other_tasks_get_their_turns_in_a_batch_of_costly_commands(harness
     ],
 )
 async def test_other_tasks_get_their_turns_while_a_large_command_is_parsed(harness, topic, begin):
-    """Its strings are full of what could be values."""
+    """The string in the command is full of characters that could begin a value."""
     payload = begin + b",[" * (8 * MEGABYTE) + b'"}'
     delivery = Delivery(
         topic=topic,
@@ -257,7 +257,7 @@ async def test_other_tasks_get_their_turns_while_a_large_command_is_parsed(harne
 
 @pytest.mark.parametrize("payload", [b"x", b'{"text": "x", "ttl": 0}'])
 async def test_where_commands_have_no_room_nothing_large_of_a_refused_one_stays(harness, payload):
-    """Response topic and correlation data are as large as the publisher likes."""
+    """The publisher chooses the sizes of the response topic and the correlation data."""
 
     def count_publications(connection):
         return connection.execute("SELECT count(*) FROM publication").fetchone()[0]
@@ -276,7 +276,7 @@ async def test_where_commands_have_no_room_nothing_large_of_a_refused_one_stays(
 
 
 async def test_what_was_refused_for_want_of_room_is_not_sent_when_it_comes_again(harness):
-    """The broker delivers it again where the PUBACK was lost; it has its one result."""
+    """The broker delivers a command again whose PUBACK was lost; it must still have one result."""
     size = harness.quota.size
     harness.quota.size = int(harness.quota.limit * 0.96)
     await harness.wait_for_puback(harness.deliver('{"text": "x", "id": "a"}', response_topic="r"))

@@ -287,7 +287,7 @@ async def test_what_is_on_the_disk_is_held_in_memory_no_longer_though_its_puback
 
 @pytest.mark.parametrize("mid", [0, 1], ids=["QoS 0", "QoS 1"])
 async def test_many_small_deliveries_are_more_than_their_payloads(harness, monkeypatch, mid):
-    """Only at QoS 1 the broker waits for PUBACKs: without a pause all would come into memory."""
+    """Only at QoS 1 the broker waits for PUBACKs: without a pause all deliveries would be read into memory."""
     monkeypatch.setattr(intake, "MAX_PENDING_BYTES", 10 * DELIVERY_OVERHEAD_BYTES)
     waiting, gate = asyncio.Event(), asyncio.Event()
 

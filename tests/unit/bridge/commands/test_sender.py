@@ -122,7 +122,7 @@ async def test_an_echo_waits_until_the_attempts_of_the_previous_process_are_know
         assert harness.echoes.is_echo(echo)
 
 
-# chats that are stuck
+# chats whose sends hang
 
 
 async def test_a_chat_with_more_commands_than_fit_into_memory_does_not_hold_up_another(
@@ -293,7 +293,7 @@ async def test_a_clock_that_was_set_back_while_the_bridge_was_stopped_gives_a_co
         assert (await harness.result("c1")).status is Status.EXPIRED
 
 
-# what is certainly not delivered
+# attempts that certainly delivered nothing
 
 
 async def test_what_did_not_arrive_is_sent_again_and_no_duplicate_is_possible(harness: SenderHarness):
@@ -317,7 +317,7 @@ async def test_the_next_attempt_comes_after_a_pause(harness: SenderHarness, outc
 
 @pytest.mark.parametrize(("ttl", "chance"), [(5, 60), (300, 300), (86_400, 600)])
 def test_an_unanswered_attempt_may_be_repeated_for_as_long_as_its_command_was_good(ttl: int, chance: int):
-    """Who gave 5 seconds does not want it 10 minutes later; WeChat gets at least one minute to come back."""
+    """A command with a ttl of 5 s is not wanted 10 minutes later; WeChat gets at least one minute to recover."""
     row = unanswered_row(accepted=1_000_000, expires=1_000_000 + ttl * 1000)
     assert expiry_grace_seconds(row) == chance
 

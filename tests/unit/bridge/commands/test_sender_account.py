@@ -171,7 +171,7 @@ async def test_an_error_of_our_own_in_the_gateway_counts_as_no_answer(harness):
     assert outcome(await harness.result("a")) == ("uncertain", "no_answer", True)
 
 
-# too often
+# throttling
 
 
 async def test_a_throttling_by_wechat_delays_all_chats_and_then_all_is_sent(harness, pass_time):
@@ -386,7 +386,7 @@ async def test_commands_to_many_people_who_are_not_known_yet_are_all_sent(tmp_pa
         assert sorted(map(int, harness.wechat.texts())) == list(range(600))
 
 
-# dropped by the owner, in the very moment
+# commands that the owner drops at the same moment
 
 
 def dropped_result(row):

@@ -40,7 +40,7 @@ def row(number: int, user: str = "wife", person: PersonId | None = None) -> Comm
 
 
 class SimulatedJournal:
-    """Holds what is committed; a read returns what was there when it began."""
+    """A journal whose reads return what was committed before they began."""
 
     def __init__(self) -> None:
         self.rows: dict[int, CommandRow] = {}  # by id

@@ -77,7 +77,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[WindowSenderHarness]:
         yield WindowSenderHarness(plain_harness)
 
 
-# outside of the window
+# closed windows
 
 
 async def test_outside_of_the_window_a_command_waits_and_is_sent_when_the_person_writes(
@@ -282,7 +282,7 @@ async def test_as_many_go_out_as_wechat_takes_and_the_rest_waits_on(harness: Win
         await harness.result("c5")
 
 
-# too many
+# more held commands than the limit
 
 
 async def test_above_the_limit_the_oldest_of_the_least_important_held_commands_are_given_up(

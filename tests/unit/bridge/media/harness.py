@@ -218,7 +218,7 @@ class MediaHarness:
             waits_for_file=waits_for_file(jobs, self.settings),
         )
 
-    # what became of it
+    # waiting for outcomes
 
     async def row(self, key: str) -> MediaRow:
         return (await self.journal.media.of_messages([key]))[0]

@@ -194,7 +194,7 @@ async def test_an_unknown_format_of_the_announced_size_is_kept_at_once(
 
 
 async def test_while_all_downloads_fail_there_are_few_attempts(harness: MediaHarness):
-    """Each message has its own back-off; a hundred of them together must not make a hundred tries a second."""
+    """Each message has its own back-off; a hundred messages must not lead to a hundred attempts a second."""
     keys = [f"{number}" for number in range(100)]
     for key in keys:
         harness.files.answer(key, failing_answer(Unreachable))

@@ -137,7 +137,7 @@ async def test_a_file_that_is_late_is_announced_by_its_event(harness: MediaHarne
 async def test_pictures_that_keep_coming_do_not_hold_their_chat_for_ever(
     harness: MediaHarness, short_wait: None
 ):
-    """Each waits its own time, however many others wait behind it."""
+    """Each message waits for its own time, however many others wait behind it."""
     harness.files.answer("0", [asyncio.Event()])
     for number in range(10):
         await harness.receive(f"{number}")

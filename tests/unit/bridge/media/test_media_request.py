@@ -147,7 +147,7 @@ async def test_what_is_too_large_says_so(tmp_path: Path):
         assert "media.max_size" in rejection_text("en", bad)
 
 
-# the bytes themselves
+# the file in the answer
 
 
 async def test_small_bytes_come_in_the_answer_if_they_are_wanted(harness: MediaHarness):

@@ -11,7 +11,7 @@ from wx2mqtt.bridge.people.matching import MatchQuery, MatchResult
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.model import ChatKind, Contact, Handle
 
-HOME = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}
+PROFILE = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}
 
 
 def two_bobs() -> AddressBook:
@@ -41,13 +41,13 @@ def test_a_restart_in_the_same_login_knows_everybody_at_once() -> None:
 
 def test_pages_of_a_directory_and_a_batch_never_empty_what_was_known() -> None:
     address_book = AddressBook()
-    address_book.add_friend("lily", "Lily", remark="老婆", alias="id1", profile=HOME)
+    address_book.add_friend("lily", "Lily", remark="老婆", alias="id1", profile=PROFILE)
     address_book.log_in()
     address_book.contacts["lily"] = Contact(handle=Handle(""), kind=ChatKind.FRIEND, profile={"city": "深圳"})
     address_book.send_update("lily")
     person = address_book.person_of_topic("老婆")
     assert (person.nickname, person.remark, person.alias) == ("Lily", "老婆", "id1")
-    assert person.profile == {**HOME, "city": "深圳"}
+    assert person.profile == {**PROFILE, "city": "深圳"}
 
 
 def test_only_a_directory_says_that_a_remark_is_no_more() -> None:
@@ -62,7 +62,7 @@ def test_only_a_directory_says_that_a_remark_is_no_more() -> None:
 
 
 def test_a_contact_that_comes_twice_in_a_directory_keeps_what_either_says() -> None:
-    """(webwx 2.6.3): the first answer has hollow groups, and may come after the full ones."""
+    """The first answer has groups without members, and may come after the full ones (webwx 2.6.3)."""
     address_book = AddressBook()
     address_book.add_group("g", "家", "a", "b", "c", remark="家人")
     address_book.login = 1
@@ -166,7 +166,7 @@ def test_who_is_missing_from_part_of_a_directory_is_not_gone() -> None:
 
 
 def test_an_empty_directory_is_one_that_is_not_filled_yet() -> None:
-    """(webwx 4.5.5)"""
+    """WeChat may answer with an empty directory before it has filled it (webwx 4.5.5)."""
     address_book = two_bobs()
     address_book.log_in(without=("bob", "bob2"))
     assert not any(entry.removed for entry in address_book.registry.directory())
@@ -185,7 +185,7 @@ def test_when_the_last_friend_is_gone_an_empty_directory_is_believed() -> None:
 
 
 def test_a_group_that_is_missing_in_a_directory_is_not_removed() -> None:
-    """(webwx 4.5.2)"""
+    """A directory has only the groups that are saved to the address book (webwx 4.5.2)."""
     address_book = AddressBook()
     address_book.add_friend("ann", "Ann")
     address_book.add_group("g", "群", "Ann", "Tom", "Eva")
@@ -230,7 +230,7 @@ def test_a_stranger_who_writes_gets_a_topic_and_no_event() -> None:
 
 def test_who_writes_before_the_directory_is_whole_is_found_in_it() -> None:
     address_book = AddressBook()
-    address_book.add_friend("ann", "Ann", avatar="", profile=HOME)
+    address_book.add_friend("ann", "Ann", avatar="", profile=PROFILE)
     address_book.log_in()
     address_book.log_in(complete=False)
     assert address_book.topic_name_of("ann") is None
@@ -244,7 +244,7 @@ def test_who_writes_before_the_directory_is_whole_is_found_in_it() -> None:
 
 def test_who_may_be_somebody_waits_for_the_whole_directory() -> None:
     address_book = AddressBook()
-    address_book.add_friend("ann", "Ann", avatar="", profile=HOME)
+    address_book.add_friend("ann", "Ann", avatar="", profile=PROFILE)
     address_book.log_in()
     address_book.log_in(complete=False, without=("ann",))
     address_book.send_update("ann")
@@ -269,7 +269,7 @@ def test_who_waits_and_writes_is_asked_about_again() -> None:
 
 def test_who_waits_and_is_removed_is_forgotten() -> None:
     address_book = AddressBook()
-    address_book.add_friend("ann", "Ann", avatar="", profile=HOME)
+    address_book.add_friend("ann", "Ann", avatar="", profile=PROFILE)
     address_book.log_in()
     address_book.log_in(complete=False)
     address_book.remove_contact("ann")
@@ -286,7 +286,7 @@ def test_strong_evidence_is_enough_before_the_directory_is_whole() -> None:
 
 def test_a_placed_person_can_be_held_back_and_keeps_the_facts() -> None:
     address_book = AddressBook()
-    address_book.add_friend("ann", "Ann", avatar="", profile=HOME)
+    address_book.add_friend("ann", "Ann", avatar="", profile=PROFILE)
     address_book.log_in()
     address_book.log_in(complete=False, without=("ann",))
     address_book.receive_message("ann")

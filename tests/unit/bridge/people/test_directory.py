@@ -126,7 +126,7 @@ def test_a_request_that_cannot_be_understood_names_the_key(key: str, value: Json
 
 
 def test_a_directory_that_cannot_fit_is_not_built():
-    """It would take a third of a second with 50,000 people, for nothing."""
+    """The directory of 50,000 people would take a third of a second, and then be thrown away."""
     asked: list[Any] = []
     published: list[bytes] = []
     context = SimpleNamespace(

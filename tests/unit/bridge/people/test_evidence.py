@@ -42,7 +42,7 @@ def test_values_that_say_nothing_are_unknown() -> None:
 
 
 def test_equal_values_are_kept_once() -> None:
-    """Thousands of persons live in the same few places."""
+    """Thousands of people have one of a few cities in their profile."""
     first, second = (facts(profile={"city": b"Guangzhou Guangdong".decode()}).profile for _ in range(2))
     assert first["city"] is second["city"]
     assert facts(profile={"sex": "0"}).profile is facts(profile={}).profile, "most have none"

@@ -11,7 +11,7 @@ from wx2mqtt.bridge.people.evidence import ContactFacts, MatchedBy, contact_fact
 from wx2mqtt.bridge.people.matching import MatchQuery, match
 from wx2mqtt.model import ChatKind, Contact, Handle, Member
 
-HOME = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}
+PROFILE = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}
 
 
 def facts_of(nickname: str = "", members: str | None = None, **values: Any) -> ContactFacts:
@@ -50,16 +50,24 @@ ENOUGH = [
     ),
     (
         MatchedBy.AVATAR_AND_PROFILE,
-        facts_of("A", avatar="1", profile=HOME),
-        facts_of("B", avatar="1", profile=HOME),
+        facts_of("A", avatar="1", profile=PROFILE),
+        facts_of("B", avatar="1", profile=PROFILE),
     ),
-    (MatchedBy.NICKNAME_AND_PROFILE, facts_of("A", profile=HOME), facts_of("A", profile=HOME)),
-    (MatchedBy.NICKNAME_AND_PROFILE, facts_of("A", profile=HOME, avatar="1"), facts_of("A", profile=HOME)),
-    (MatchedBy.NICKNAME_AND_PROFILE, facts_of("A", profile=HOME), facts_of("A", profile=HOME, avatar="1")),
+    (MatchedBy.NICKNAME_AND_PROFILE, facts_of("A", profile=PROFILE), facts_of("A", profile=PROFILE)),
     (
         MatchedBy.NICKNAME_AND_PROFILE,
-        facts_of("A", profile=HOME, avatar="1"),
-        facts_of("A", profile=HOME, avatar="2"),
+        facts_of("A", profile=PROFILE, avatar="1"),
+        facts_of("A", profile=PROFILE),
+    ),
+    (
+        MatchedBy.NICKNAME_AND_PROFILE,
+        facts_of("A", profile=PROFILE),
+        facts_of("A", profile=PROFILE, avatar="1"),
+    ),
+    (
+        MatchedBy.NICKNAME_AND_PROFILE,
+        facts_of("A", profile=PROFILE, avatar="1"),
+        facts_of("A", profile=PROFILE, avatar="2"),
     ),
     (
         MatchedBy.NICKNAME_AND_PROFILE,
@@ -85,18 +93,18 @@ NOT_ENOUGH = [
     ),
     (
         "a nickname and other facts",
-        facts_of("A", profile=HOME),
-        facts_of("A", profile={**HOME, "city": "深圳"}),
+        facts_of("A", profile=PROFILE),
+        facts_of("A", profile={**PROFILE, "city": "深圳"}),
     ),
     (
         "the nickname of somebody with a remark",
-        facts_of("A", profile=HOME),
-        facts_of("A", profile=HOME, remark="老婆"),
+        facts_of("A", profile=PROFILE),
+        facts_of("A", profile=PROFILE, remark="老婆"),
     ),
     (
         "a nickname, and another WeChat ID",
-        facts_of("A", alias="n", profile=HOME),
-        facts_of("A", alias="o", profile=HOME),
+        facts_of("A", alias="n", profile=PROFILE),
+        facts_of("A", alias="o", profile=PROFILE),
     ),
     (
         "a remark, and another WeChat ID",
@@ -105,7 +113,7 @@ NOT_ENOUGH = [
     ),
     ("a remark that was a nickname", facts_of("A", remark="老婆"), facts_of("老婆")),
     ("a nickname like a remark", facts_of("老婆"), facts_of("A", remark="老婆")),
-    ("a picture and other facts", facts_of("A", avatar="1", profile=HOME), facts_of("B", avatar="1")),
+    ("a picture and other facts", facts_of("A", avatar="1", profile=PROFILE), facts_of("B", avatar="1")),
     (
         "a picture, and another WeChat ID",
         facts_of("A", avatar="1", alias="n"),
@@ -208,9 +216,11 @@ def test_pictures_keep_namesakes_apart() -> None:
 
 def test_a_copied_name_and_city_do_not_make_anybody_the_one_who_was_renamed() -> None:
     """Lily has no picture and calls herself 小百合 now; Eve took her name and says she is from the same city."""
-    lily = facts_of("Lily", profile=HOME)
+    lily = facts_of("Lily", profile=PROFILE)
     assert (
-        matches_of([facts_of("Lily", profile=HOME, avatar="9"), facts_of("小百合", profile=HOME)], [lily])
+        matches_of(
+            [facts_of("Lily", profile=PROFILE, avatar="9"), facts_of("小百合", profile=PROFILE)], [lily]
+        )
         == {}
     )
 
@@ -219,15 +229,16 @@ def test_a_copied_name_and_city_do_not_make_an_old_acquaintance_the_one_who_left
     """Lily deleted her account; Eve, known before and from the same city, calls herself Lily now."""
     assert (
         matches_of(
-            [facts_of("Lily", profile=HOME)], [facts_of("Lily", profile=HOME), facts_of("Eve", profile=HOME)]
+            [facts_of("Lily", profile=PROFILE)],
+            [facts_of("Lily", profile=PROFILE), facts_of("Eve", profile=PROFILE)],
         )
         == {}
     )
 
 
 def test_whose_picture_is_somebody_elses_is_not_the_bearer_of_a_name() -> None:
-    persons = [facts_of("Lily", profile=HOME), facts_of("Eve", avatar="9", profile={"sex": "2"})]
-    assert matches_of([facts_of("Lily", avatar="9", profile=HOME)], persons) == {}
+    persons = [facts_of("Lily", profile=PROFILE), facts_of("Eve", avatar="9", profile={"sex": "2"})]
+    assert matches_of([facts_of("Lily", avatar="9", profile=PROFILE)], persons) == {}
 
 
 def test_a_copied_city_counts_only_where_nobody_is_unaccounted_for() -> None:
@@ -247,18 +258,21 @@ def test_a_copied_city_counts_only_where_nobody_is_unaccounted_for() -> None:
 
 def test_another_picture_counts_only_where_nobody_is_unaccounted_for() -> None:
     """Lily deleted her account; Eve has her name, city and attributes, and a new picture."""
-    persons = [facts_of("Lily", avatar="1", profile=HOME), facts_of("Eve", avatar="2", profile={"sex": "2"})]
-    assert matches_of([facts_of("Lily", avatar="3", profile=HOME)], persons) == {}
+    persons = [
+        facts_of("Lily", avatar="1", profile=PROFILE),
+        facts_of("Eve", avatar="2", profile={"sex": "2"}),
+    ]
+    assert matches_of([facts_of("Lily", avatar="3", profile=PROFILE)], persons) == {}
 
 
 def test_facts_that_many_share_do_not_outweigh_another_picture() -> None:
-    persons = [facts_of("Lily", avatar="1", profile=HOME), facts_of("Tom", avatar="5", profile=HOME)]
-    contacts = [facts_of("Lily", avatar="2", profile=HOME), facts_of("Tom", avatar="5", profile=HOME)]
+    persons = [facts_of("Lily", avatar="1", profile=PROFILE), facts_of("Tom", avatar="5", profile=PROFILE)]
+    contacts = [facts_of("Lily", avatar="2", profile=PROFILE), facts_of("Tom", avatar="5", profile=PROFILE)]
     assert 0 not in matches_of(contacts, persons)
 
 
 def test_who_was_seen_to_leave_does_not_come_back_by_a_name() -> None:
-    contact, person = facts_of("A", profile=HOME), facts_of("A", profile=HOME)
+    contact, person = facts_of("A", profile=PROFILE), facts_of("A", profile=PROFILE)
     assert matches_of([contact], [person], removed_persons=[0]) == {}
 
 
@@ -279,7 +293,7 @@ def test_the_owners_pin_does_not_make_one_known_person_of_another() -> None:
     [
         (facts_of("A"), facts_of("A", remark="老婆")),
         (facts_of("A", remark="x", alias="n"), facts_of("B", remark="x", alias="o")),
-        (facts_of("A", avatar="1"), facts_of("B", avatar="1", profile=HOME)),
+        (facts_of("A", avatar="1"), facts_of("B", avatar="1", profile=PROFILE)),
         (facts_of("群", "a b c"), facts_of("群", "x y z")),
     ],
 )

@@ -9,7 +9,7 @@ from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.model import ChatKind, Handle, Owner
 
-HOME = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}
+PROFILE = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}
 WIFE = {"wife": ContactPin(remark="老婆")}
 
 
@@ -279,13 +279,13 @@ def test_names_of_pins_are_composed() -> None:
 
 
 def test_a_pin_says_who_of_two_with_the_remark_is_meant_in_a_new_login() -> None:
-    """An old one was removed and has the remark still; neither shows a picture."""
+    """The removed friend still has the remark, and neither of the two has a picture."""
     address_book = AddressBook(WIFE)
     address_book.add_friend("old", "Lily", remark="老婆", avatar="")
     address_book.add_friend("tom", "Tom")
     address_book.log_in()
     address_book.remove_contact("old")
-    address_book.add_friend("new", "Lily", remark="老婆", avatar="", profile=HOME)
+    address_book.add_friend("new", "Lily", remark="老婆", avatar="", profile=PROFILE)
     address_book.send_update("new")
     address_book.log_in()
     assert address_book.topic_name_of("new") == "wife"

@@ -16,7 +16,7 @@ from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Handle, PersonId
 
-HOME = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}
+PROFILE = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}
 
 
 def two_bobs() -> AddressBook:
@@ -126,7 +126,7 @@ def test_every_name_gets_a_topic_of_one_level_that_stays(naming: str) -> None:
 
 def test_a_renamed_friend_keeps_the_topic() -> None:
     address_book = AddressBook()
-    address_book.add_friend("lily", "Lily", profile=HOME)
+    address_book.add_friend("lily", "Lily", profile=PROFILE)
     address_book.log_in()
     address_book.change("lily", nickname="百合")
     changes = address_book.log_in()
@@ -139,7 +139,7 @@ def test_a_renamed_friend_keeps_the_topic() -> None:
 
 def test_a_level_of_an_old_name_is_not_given_to_who_bears_the_name_now() -> None:
     address_book = AddressBook()
-    address_book.add_friend("lily", "Lily", profile=HOME)
+    address_book.add_friend("lily", "Lily", profile=PROFILE)
     address_book.log_in()
     address_book.change("lily", nickname="百合")
     address_book.send_update("lily")
@@ -317,7 +317,7 @@ def test_numbers_of_the_forgotten_are_not_given_again() -> None:
     assert address_book.person_of_topic("Ann").id == 7
 
 
-# small things
+# other promises
 
 
 def test_that_somebody_wrote_is_a_change_once() -> None:
@@ -343,8 +343,8 @@ def test_the_directory_says_how_each_was_found() -> None:
     address_book.add_friend("a", "A", alias="a1")
     address_book.add_friend("b", "B", remark="bb")
     address_book.add_friend("c", "C")
-    address_book.add_friend("d", "D", profile=HOME)
-    address_book.add_friend("e", "E", avatar="", profile={**HOME, "city": "x"})
+    address_book.add_friend("d", "D", profile=PROFILE)
+    address_book.add_friend("e", "E", avatar="", profile={**PROFILE, "city": "x"})
     address_book.add_group("g", "G", "p", "q")
     address_book.add_group("h", "H", "r", "s", "t", "u")
     address_book.add_group("i", "I", avatar="5")

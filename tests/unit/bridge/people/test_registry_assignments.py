@@ -42,7 +42,7 @@ def test_a_remark_that_wechat_has_reported_is_no_event_when_it_is_set() -> None:
 
 
 def test_a_remark_that_is_taken_away_is_gone() -> None:
-    """A batch that leaves it empty is no news (webwx 2.11.5), but the owner's word is."""
+    """An empty remark in a batch changes nothing (webwx 2.11.5), but one that the owner sets does."""
     address_book = family()
     remark(address_book, "Bob", "Bobby")
     assert events(remark(address_book, "Bob", "")) == [("contact_renamed", "Bob")]

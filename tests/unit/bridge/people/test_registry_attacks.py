@@ -10,7 +10,7 @@ from tests.support.rows import every_row
 from tests.unit.bridge.address_book import AddressBook, events
 from wx2mqtt.bridge.people.evidence import ContactPin
 
-HOME = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}
+PROFILE = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}
 
 
 def couple(pins: dict[str, ContactPin] | None = None, **facts: Any) -> AddressBook:
@@ -33,7 +33,7 @@ def test_taking_the_nickname_in_a_running_login_changes_nothing() -> None:
     assert (address_book.topic_name_of("eve"), address_book.recipient_of("Lily")) == ("Eve", "lily")
 
 
-@every_row("facts", [{}, {"remark": "老婆"}, {"alias": "lily_1"}, {"profile": HOME}, {"avatar": ""}])
+@every_row("facts", [{}, {"remark": "老婆"}, {"alias": "lily_1"}, {"profile": PROFILE}, {"avatar": ""}])
 def test_taking_the_nickname_before_a_new_login_gives_nothing(facts: dict[str, Any]) -> None:
     address_book = couple(**facts)
     topic = lilys_topic(address_book)
@@ -43,7 +43,7 @@ def test_taking_the_nickname_before_a_new_login_gives_nothing(facts: dict[str, A
     assert address_book.recipient_of(topic) in {"lily", None}
 
 
-@every_row("facts", [{}, {"remark": "老婆"}, {"alias": "lily_1"}, {"profile": HOME}, {"avatar": ""}])
+@every_row("facts", [{}, {"remark": "老婆"}, {"alias": "lily_1"}, {"profile": PROFILE}, {"avatar": ""}])
 def test_taking_the_nickname_of_a_friend_who_was_deleted_gives_nothing(facts: dict[str, Any]) -> None:
     address_book = couple(**facts)
     topic = lilys_topic(address_book)
@@ -57,18 +57,18 @@ def test_taking_the_nickname_of_a_friend_who_was_deleted_gives_nothing(facts: di
 
 
 def test_a_stranger_with_the_name_and_city_of_a_friend_who_was_renamed_gets_another_topic() -> None:
-    address_book = couple(avatar="", profile=HOME)
+    address_book = couple(avatar="", profile=PROFILE)
     address_book.change("lily", nickname="百合")
-    address_book.add_friend("mallory", "Lily", profile=HOME)
+    address_book.add_friend("mallory", "Lily", profile=PROFILE)
     address_book.log_in()
     assert address_book.topic_name_of("mallory") == "Lily-2"
     assert address_book.recipient_of("Lily") is None
 
 
 def test_a_stranger_with_all_facts_of_a_friend_who_was_seen_to_leave_gets_another_topic() -> None:
-    address_book = couple(avatar="", profile=HOME)
+    address_book = couple(avatar="", profile=PROFILE)
     address_book.remove_contact("lily")
-    address_book.add_friend("mallory", "Lily", avatar="", profile=HOME)
+    address_book.add_friend("mallory", "Lily", avatar="", profile=PROFILE)
     address_book.log_in()
     assert address_book.topic_name_of("mallory") == "Lily-2"
     assert address_book.recipient_of("Lily") is None
@@ -127,9 +127,9 @@ def test_a_pin_by_nickname_needs_the_evidence_that_others_need() -> None:
 
 
 def test_taking_the_nickname_of_a_deleted_friend_with_a_pin_by_nickname_gives_nothing() -> None:
-    address_book = couple({"lil": ContactPin(nickname="Lily")}, profile=HOME)
+    address_book = couple({"lil": ContactPin(nickname="Lily")}, profile=PROFILE)
     address_book.remove_contact("lily")
-    address_book.change("eve", nickname="Lily", profile=HOME)
+    address_book.change("eve", nickname="Lily", profile=PROFILE)
     address_book.send_update("eve")
     address_book.log_in()
     assert address_book.recipient_of("lil") is None

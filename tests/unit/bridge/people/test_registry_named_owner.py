@@ -147,7 +147,7 @@ def test_whom_a_pin_names_is_there_before_they_write():
 
 
 def test_of_a_person_and_a_group_with_one_id_the_pin_means_who_writes():
-    """The bridge had to guess whose id it is, and has guessed wrong."""
+    """The bridge had to guess whether the id is a person's or a group's, and has guessed wrong."""
     guessed, right = Handle("user:odd"), Handle("group:odd")
     harness = PeopleHarness(family=ContactPin(wecom="odd"))
     harness.log_in(guessed)

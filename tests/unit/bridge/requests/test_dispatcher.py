@@ -234,7 +234,7 @@ async def test_whatever_is_asked_there_is_one_answer_with_a_known_code(name, pay
 
 @pytest.mark.parametrize(("transaction", "echoed"), [("t1", True), ("t" * 5_000, False)])
 async def test_an_answer_that_the_broker_would_not_take_is_an_error_that_it_takes(transaction, echoed):
-    """An unknown size must not end in silence; a transaction that is too large itself is left out."""
+    """An answer must come also when it is too large; a transaction that is too large itself is left out."""
     journal = FakeJournal()
     handlers = {"contacts": _large_answer}
     requests = dispatcher(journal, handlers, lambda _topic: 3_000)
