@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.support.rows import every_row
-from wx2mqtt.web.senders.service_texts import MAX_MARKDOWN_CHARACTERS, plain_text_of
+from wx2mqtt.bounded_json import JsonDecimal
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.web.senders.service_texts import (
+    MAX_MARKDOWN_CHARACTERS,
+    joined_text,
+    object_value,
+    plain_text_of,
+    required_text,
+    text_value,
+)
 
 
 @every_row(
@@ -28,3 +39,46 @@ def test_markdown_that_is_too_long_for_its_parser_keeps_its_marks():
     started_at = time.thread_time()
     assert plain_text_of(text) == text
     assert time.thread_time() - started_at < 1
+
+
+@every_row(
+    "lines, links, text",
+    [
+        (("Backup", "done\n"), ("https://nas/",), "Backup\ndone\nhttps://nas/"),
+        (("", "  ", "done"), (), "done"),
+        (("see https://nas/ now",), ("https://nas/", "https://b/", "https://b/", ""), "see https://nas/ now\nhttps://b/"),
+        (("see https://nas/x",), ("https://nas/",), "see https://nas/x\nhttps://nas/"),
+        ((), (), ""),
+    ],
+)  # fmt: skip
+def test_a_text_is_its_lines_and_then_each_link_that_is_not_in_them(lines, links, text):
+    assert joined_text(*lines, links=links) == text
+
+
+@every_row(
+    "value, text",
+    [("done", "done"), (None, ""), (5, "5"), (JsonDecimal("1.50"), "1.50"), ("", "")],
+)
+def test_a_number_is_taken_as_its_text(value, text):
+    assert text_value({"message": value}, "message") == text
+
+
+@every_row("value", [True, [], {}, ["x"]])
+def test_what_is_neither_a_text_nor_a_number_is_refused_with_its_key(value):
+    with pytest.raises(BadCommand) as caught:
+        text_value({"message": value}, "message")
+    assert (caught.value.code, caught.value.facts["key"]) == ("bad_command", "message")
+
+
+def test_an_object_may_be_missing_and_is_nothing_else():
+    assert object_value({}, "extras") == object_value({"extras": None}, "extras") == {}
+    assert object_value({"extras": {"a": 1}}, "extras") == {"a": 1}
+    with pytest.raises(BadCommand):
+        object_value({"extras": "a"}, "extras")
+
+
+def test_a_blank_text_is_empty():
+    assert required_text(" a ") == " a "
+    with pytest.raises(BadCommand) as caught:
+        required_text(" \n")
+    assert caught.value.code == "empty"
