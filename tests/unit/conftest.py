@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An event loop's own pair of sockets is neither bound nor connected by name, and stays possible."""
+    """Makes a test fail that binds or connects a socket; an event loop's own pair of sockets needs neither."""
 
     def refuse(*_: object) -> NoReturn:
         pytest.fail("a unit test opened a socket; make it a scenario")

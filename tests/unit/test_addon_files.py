@@ -118,7 +118,7 @@ machine (`privileged`, `full_access`, `host_network`, `docker_api`, …) are lef
 
 
 def script(name: str) -> Any:
-    """A Python file of the folder as a module."""
+    """Returns a Python file of the folder as a module."""
     spec = importlib.util.spec_from_file_location(f"addon_{name}", FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -228,7 +228,7 @@ def test_its_variables_keep_the_page_for_the_supervisor_and_the_store_in_data(tm
 
 
 def put_together(folder: Path, **mirrors: str) -> Path:
-    """`make add-on` into this folder."""
+    """Runs `make add-on` with this folder as its target."""
     environment = {**os.environ, **mirrors}
     command = ["make", "-s", "add-on", f"ADDON={folder}", f"PYTHON={sys.executable}"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)

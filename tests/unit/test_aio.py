@@ -65,7 +65,7 @@ def test_what_the_store_takes_at_once_is_done_once():
     assert attempts == [0.0]
 
 
-def test_what_it_does_not_take_is_tried_ever_more_rarely_and_at_least_twice_a_minute():
+def test_what_the_store_does_not_take_is_tried_ever_more_rarely_and_at_least_twice_a_minute():
     attempts: list[float] = []
     assert run_without_pauses(retry_until_stored(failing(30, StoreFull(), attempts))) == "done"
     pauses = [later - earlier for earlier, later in pairwise(attempts)]
@@ -74,7 +74,7 @@ def test_what_it_does_not_take_is_tried_ever_more_rarely_and_at_least_twice_a_mi
     assert all(15 <= pause <= 30 for pause in pauses[10:])
 
 
-def test_any_other_error_is_not_the_stores():
+def test_an_error_that_is_not_the_stores_is_raised_at_once():
     attempts: list[float] = []
     with pytest.raises(KeyError):
         run_without_pauses(retry_until_stored(failing(1, KeyError("x"), attempts)))

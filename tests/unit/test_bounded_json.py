@@ -143,7 +143,7 @@ def depth_of(value: object) -> int:
 
 
 def count_of(value: object) -> int:
-    """Each list or object counts as one, and each of its elements but the first."""
+    """Returns the number of values: each list or object counts as one, and each of its elements but the first."""
     if not isinstance(value, (dict, list)):
         return 0
     inner = list(value.values()) if isinstance(value, dict) else value

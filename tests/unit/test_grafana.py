@@ -136,7 +136,7 @@ def test_no_panel_is_on_another_and_each_has_its_number():
                 assert taken.setdefault((x, y), panel["title"]) == panel["title"]
 
 
-def test_it_can_be_imported_anywhere():
+def test_the_dashboard_can_be_imported_anywhere():
     variables = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
     assert variables.keys() == {"datasource", "account"}
     for panel in PANELS:

@@ -28,7 +28,7 @@ ENTITY = re.compile(r"\b(?:image|sensor|binary_sensor|event|button|notify)\.wech
 
 
 class Input(str):
-    """What stands behind `!input`."""
+    """The name of an input, as `!input` gives it."""
 
     __slots__ = ()
 
@@ -51,7 +51,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def inputs(value: Any) -> set[str]:
-    """Every input that is used."""
+    """Yields every input that is used."""
     if isinstance(value, Input):
         return {str(value)}
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -59,7 +59,7 @@ def inputs(value: Any) -> set[str]:
 
 
 def texts(value: Any) -> list[str]:
-    """Every text."""
+    """Returns every text in a tree."""
     if isinstance(value, str):
         return [value]
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -67,7 +67,7 @@ def texts(value: Any) -> list[str]:
 
 
 def announced() -> set[str]:
-    """The entity ids of the account `home` on iLink, which has a login that ends and a window of `me`."""
+    """Returns the entity ids of the account `home` on iLink, which has a login that ends and a window of `me`."""
     device = Device(
         account="home",
         topics=Topics("wx"),
@@ -217,7 +217,7 @@ REPLACED = re.compile(r"regex_replace\(('[^']*'), ('[^']*')\)")
 
 
 def markdown(card: Any) -> list[str]:
-    """The content of each Markdown card."""
+    """Yields the content of each Markdown card."""
     if isinstance(card, list):
         return [text for part in card for text in markdown(part)]
     if not isinstance(card, dict):
@@ -227,7 +227,7 @@ def markdown(card: Any) -> list[str]:
 
 
 def shown(expression: str, text: str) -> str:
-    """What the filters of a template make of a text."""
+    """Returns what the filters of a template make of a text."""
     for find, replace in REPLACED.findall(expression):
         text = re.sub(ast.literal_eval(find), ast.literal_eval(replace), text)
     return text

@@ -87,7 +87,7 @@ def refuses(work: Callable[[], object], *errors: type[Exception]) -> bool:
 
 
 def text_of(bounds: JsonBounds, part: str, value: int, head: str) -> bytes:
-    """A JSON object that begins with `head` and has so many bytes, levels or values.
+    """Returns a JSON object that begins with `head` and has so many bytes, levels or values.
 
     Every entry of `head` and `x` itself count as one.
     """
@@ -127,7 +127,7 @@ def accepts_control_request(text: bytes, _: Path) -> bool:
 
 
 def accepts_control_answer(text: bytes, folder: Path) -> bool:
-    """The bridge's side answers with that line."""
+    """Returns whether a command reads this line as the answer of a bridge."""
 
     async def ask() -> None:
         reader = SimpleNamespace(readline=None)
@@ -151,7 +151,7 @@ def accepts_answer_of_wechat(text: bytes, _: Path) -> bool:
 
 
 def accepts_backup_head(text: bytes, folder: Path) -> bool:
-    """A head with a key that is unknown was parsed; it is no backup before that."""
+    """Returns whether the head was parsed: only then its unknown key is refused."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
         info = tarfile.TarInfo("backup.json")
@@ -344,7 +344,7 @@ def alerts_in_a_minute(count: int, _: Path) -> bool:
 
 
 def summary_of_fallback(size: int, _: Path) -> bool:
-    """Whether a summary names ten commands whose lines have so many characters, the ends of the lines counted."""
+    """Returns whether a summary names ten commands whose lines have so many characters, with the ends of the lines."""
     lengths = [99] * 9 + [size - 901]
     rows = [row_of(number, "u", "x" * (length - len("u: "))) for number, length in enumerate(lengths)]
     return len(summary_lines(rows, "en")) == len(rows)
@@ -374,7 +374,7 @@ def open_requests(count: int, folder: Path) -> bool:
 
 
 def packet(size: int, _: Path) -> bool:
-    """MQTT 3.1.1 cannot tell the broker; with MQTT 5 it is told at CONNECT."""
+    """Returns whether a packet is delivered with MQTT 3.1.1, where the broker is not told the limit."""
     is_announced = MqttOptions(urls=("mqtt://a",), client_id="a").packet_limit >= size
     harness = PacketReaderHarness(ProtocolVersion.MQTT_3_1_1)
     harness.receive(b"\x20\x02\x00\x00")
@@ -426,7 +426,7 @@ def history_messages(count: int, _: Path) -> bool:
 
 
 def history_bytes(size: int, _: Path) -> bool:
-    """An answer with one message of such a size that the whole has so many bytes."""
+    """Returns whether an answer has its one message, whose size makes an answer of so many bytes."""
 
     async def ask() -> bool:
         frame = len(encode({"messages": [{"kind": "text", "text": ""}], "more": False, "stream": "s"}))
@@ -471,13 +471,13 @@ def secret_file(size: int, folder: Path) -> bool:
 
 
 def config_levels(levels: int, _: Path) -> bool:
-    """The file itself is the first level."""
+    """Returns whether so many levels are read; the file itself is the first one."""
     problems = parse("a: " + "[" * (levels - 1) + "]" * (levels - 1), "c.yaml").problems
     return not any("nested deeper" in problem.message for problem in problems)
 
 
 def config_values(count: int, _: Path) -> bool:
-    """A list of 99 values counts as 100 each time that it is named, the list of these as one."""
+    """Returns whether so many values are read; a list of 99 counts as 100 each time that it is named."""
     times, rest = divmod(count - 101, 100)
     text = f"x: &x [{'1,' * 99}]\na: [{'*x ,' * times}{'1,' * rest}]"
     problems = parse(text, "c.yaml").problems
@@ -489,7 +489,7 @@ def xml_elements(count: int, _: Path) -> bool:
 
 
 def unpacked_backup(ratio: int, folder: Path) -> bool:
-    """The ratio alone, without the size that any backup may have."""
+    """Returns whether a backup may grow so many times; the size that any backup may have is set to 0."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("wx2mqtt.store.backup_archive.MIN_UNPACKED_BYTES", 0)
         packed = _CountedReader(io.BytesIO(bytes(1000)))
@@ -505,7 +505,7 @@ def store_share(share: float, _: Path) -> bool:
 
 
 def control_connections(count: int, folder: Path) -> bool:
-    """Each connection is served while the others are still open."""
+    """Returns whether so many connections are served while all are open."""
     done: list[bytes] = []
 
     async def serve() -> None:

@@ -199,7 +199,7 @@ PACKAGES = {
 def test_a_lock_that_lacks_something_or_has_the_wrong_version_is_recognized(pins, python, problems):
     closure = Closure(pinned(*pins), parsed(["cov"]), {"python_version": python}, PACKAGES.get)
     assert len(closure.problems) == len(problems)
-    assert all(found.startswith(said) for found, said in zip(closure.problems, problems, strict=True))
+    assert all(found.startswith(expected) for found, expected in zip(closure.problems, problems, strict=True))
 
 
 def test_a_requirement_without_an_exact_version_is_no_pin(tmp_path):

@@ -69,7 +69,7 @@ def test_a_slower_machine_has_longer(monkeypatch):
     assert harness.seen == []
 
 
-def test_as_much_work_in_pieces_is_none():
+def test_as_much_work_in_pieces_is_not_reported():
     harness = LoopWatchHarness()
 
     async def main() -> None:
@@ -81,7 +81,7 @@ def test_as_much_work_in_pieces_is_none():
     assert harness.seen == []
 
 
-def test_a_loop_that_waits_for_the_processor_is_none():
+def test_a_loop_that_waits_for_the_processor_is_not_reported():
     """What other threads use, and the time that passes, do not count."""
     harness = LoopWatchHarness()
 

@@ -1,4 +1,4 @@
-"""What keeps the bridge small."""
+"""Modules that the bridge does not load, and memory that it returns."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_bridge_runs_without_the_library_of_the_command_line(
 
 
 @every_row("arguments", [[], ["run", "--help"], ["run", "-c", "--explain"], ["run", "-c", "x", "--explain"]])
-def test_whatever_needs_it_loads_it(arguments: list[str]) -> None:
+def test_every_other_command_loads_the_library_of_the_command_line(arguments: list[str]) -> None:
     assert _load_command(arguments).__name__ == "run_command_line"
 
 

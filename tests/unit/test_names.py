@@ -49,7 +49,7 @@ def test_every_harmless_character_stays(name: str) -> None:
         ("", ""),
     ],
 )
-def test_what_goes(name: str, cleaned: str) -> None:
+def test_what_does_harm_in_a_file_name_is_removed(name: str, cleaned: str) -> None:
     assert clean_filename(name) == cleaned
 
 

@@ -41,7 +41,7 @@ def single_node(nodes, kind):
 
 
 def is_known(topic):
-    """Whether the bridge knows such a topic; `+`, `${…}` and an open end stand for any level."""
+    """Returns whether the bridge knows such a topic; `+`, `${…}` and an open end stand for any level."""
     concrete = re.sub(r"\$\{[^}]+\}|\+|(?<=/)$", "any", topic)
     patterns = [*(known.pattern for known in TOPIC_TABLE), "out/<user>/image"]
     return any(re.fullmatch("wx/" + re.sub("<[^>]+>", "[^/]+", pattern), concrete) for pattern in patterns)

@@ -26,7 +26,7 @@ BLANKS = (" ", "\t", "\n", " \n", "\u3000")
 
 @cache
 def patterns() -> tuple[ProductPattern, ...]:
-    """All patterns that differ in what they read or in how they are used."""
+    """Returns all patterns that differ in what they read or in how they are used."""
     distinct = {
         (known.pattern.pattern, known.pattern.flags, known.is_searched, known.is_full): known
         for known in product_patterns()
@@ -51,7 +51,7 @@ def test_no_pattern_reads_a_text_in_many_ways():
 
 
 def words(known: ProductPattern) -> Iterator[str]:
-    """What a text for a pattern is made of: its own alphabet, its own words, and blanks."""
+    """Returns the parts of texts for a pattern: its own alphabet, its own words, and blanks."""
     automaton = Automaton(known.pattern, search=known.is_searched, full=known.is_full, star_from=MANY_REPEATS)
     alphabet = [symbol for symbol in automaton.alphabet if not "\ud800" <= symbol <= "\udfff"]
     literals = literal_runs(known.pattern)

@@ -242,7 +242,7 @@ def test_the_container_and_the_checks_install_the_same():
 
 
 def test_what_is_missing_is_installed_and_nothing_else(tmp_path):
-    """With programs that record what they are asked for in the place of dpkg, apt-get and sudo."""
+    """Programs that record how they are called take the place of dpkg, apt-get and sudo."""
     record = tmp_path / "record"
     for name, script in {
         "dpkg": 'case "$2" in strace|promtool) exit 1;; esac; echo "Status: install ok installed"',

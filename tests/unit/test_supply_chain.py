@@ -163,7 +163,7 @@ def test_two_builds_of_one_commit_are_equal_byte_for_byte(tmp_path):
 
 
 def test_images_are_pinned_by_digest():
-    """Of the images that are built, of the services beside them, and of the containers of the workflows."""
+    """The images that are built, those of the services beside them, and the containers of the workflows are meant."""
     names = []
     for path in sorted(ROOT.glob("deploy/*/Dockerfile")):
         (base, *stages) = re.findall(r"^FROM (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
@@ -259,7 +259,7 @@ def test_a_release_is_built_with_nothing_but_what_the_lock_of_the_build_names():
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A repository with a lock, a script that somebody runs, and the script that applies patches."""
+    """Returns a repository with a lock, a script that somebody runs, and the script that applies patches."""
     folder = tmp_path / "checkout"
     (folder / "deploy").mkdir(parents=True)
     (folder / "deploy/requirements.lock").write_text("a==1\n")

@@ -130,7 +130,7 @@ def picture_or_video(size: int, _: Path) -> bool:
 
 
 def text_parts(count: int, _: Path) -> bool:
-    """A text without a blank, where it could be split earlier."""
+    """The text has no blank, at which it could be split earlier."""
     capabilities = replace(CAPABILITIES, part_limit=20, text_limit=10**9)
     result = ValidationHarness(capabilities=capabilities).new("x" * 20 * count).result
     assert result is None or result.code == "too_long"
@@ -192,7 +192,7 @@ def redirects(count: int, _: Path) -> bool:
 
 
 def path_size(size: int, folder: Path) -> bool:
-    """A path that leads around in its folder; what does not exist is another refusal."""
+    """The path leads to a file that exists: a missing one is another refusal."""
     (folder / "a").write_text("a")
     start, end = f"{folder}/", "a"
     rest = size - len(start) - len(end)

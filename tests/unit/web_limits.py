@@ -95,7 +95,7 @@ def _sent(start: bytes, size: int, *, in_request: bool) -> bytes | None:
 
 
 def request_head(size: int, _: Path) -> bool:
-    """The beginning of a head that is not complete yet."""
+    """The client has sent the beginning of a head that is not complete yet."""
     answer = _sent(b"GET / HTTP/1.1\r\nhost: x\r\nx: ", size, in_request=False)
     assert answer is None or answer.startswith(b"HTTP/1.1 431 ")
     return answer is None
@@ -117,7 +117,7 @@ def _ntfy_text_bytes() -> int:
 
 
 def _text_of_alerts(count: int, line: str) -> list[str]:
-    """The lines of a text: title, alerts, link."""
+    """Returns the lines of a text: title, alerts, link."""
     alerts: list[Json] = [
         {"fingerprint": str(number), "annotations": {"summary": line}} for number in range(count)
     ]
@@ -125,7 +125,7 @@ def _text_of_alerts(count: int, line: str) -> list[str]:
 
 
 def _link_count(count: int) -> int:
-    """The links in the text of an alert that has so many; an alert has two at most."""
+    """Returns the number of links in the text of an alert that has so many, two at most."""
     keys = ("runbook_url", "generatorURL")[:count]
     addresses: dict[str, Json] = {key: f"http://am/{key}" for key in keys}
     return text_of(read_group({"alerts": [{**addresses, "annotations": addresses}]}), "en").count(
@@ -215,7 +215,7 @@ def failed_addresses(count: int, _: Path) -> bool:
 
 
 def login_forms(count: int, folder: Path) -> bool:
-    """All but the last form are never complete."""
+    """Returns whether a form is read while the others, which are never complete, are still open."""
 
     async def scenario() -> bool:
         library = FakeMediaLibrary(folder)

@@ -1,4 +1,4 @@
-"""For whom a certificate is, and when it counts."""
+"""The names and dates that are read from a certificate, and which hosts its names fit."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def test_a_host_is_the_same_however_it_is_written(host, other):
     ("host", "other"),
     [("camera", "camera2"), ("a.b", "b"), ("127.0.0.1", "127.1"), ("", "x"), ("x" * 70, "x" * 71)],
 )
-def test_another_host_is_another(host, other):
+def test_two_hosts_are_not_the_same(host, other):
     assert not same_host(host, other)
 
 

@@ -67,7 +67,7 @@ async def test_a_large_one_comes_in_pieces(folders):
     assert sizes == [READ_CHUNK_BYTES, READ_CHUNK_BYTES, READ_CHUNK_BYTES, 1]
 
 
-async def test_one_that_is_too_large_is_not_even_begun(folders):
+async def test_a_file_that_is_too_large_is_not_even_opened_for_reading(folders):
     assert await read(folders / "open/picture.jpg", folders / "open", limit=7) == b"picture"
     with pytest.raises(DeclaredSizeTooLarge):
         await read(folders / "open/picture.jpg", folders / "open", limit=6)

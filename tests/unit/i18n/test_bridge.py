@@ -21,7 +21,7 @@ CATALOGUES = PACKAGE / "i18n"
 
 @cache
 def trees():
-    """The program without its catalogues, parsed."""
+    """Yields the parsed modules of the program without its catalogues."""
     files = (path for path in PACKAGE.rglob("*.py") if CATALOGUES not in path.parents)
     return {path: ast.parse(path.read_text()) for path in files}
 
@@ -31,7 +31,7 @@ def facts(sentence):
 
 
 def calls(*names):
-    """Calls of these functions: position in the code, arguments (None unless a text), keywords."""
+    """Yields the calls of these functions: position in the code, arguments (None unless a text), keywords."""
     for path, tree in trees().items():
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in names:
@@ -45,7 +45,7 @@ def calls(*names):
 
 
 def texts():
-    """Every text in the program."""
+    """Returns every text in the program."""
     nodes = (node for tree in trees().values() for node in ast.walk(tree))
     return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 

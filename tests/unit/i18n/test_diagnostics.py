@@ -26,13 +26,13 @@ def texts():
 
 
 def either(argument):
-    """The words that an argument may be: its own, or one for each branch."""
+    """Returns the keys that an argument may be: its own, or one for each branch of an expression."""
     branches = [argument.body, argument.orelse] if isinstance(argument, ast.IfExp) else [argument]
     return [branch.value for branch in branches if isinstance(branch, ast.Constant)]
 
 
 def report_rows():
-    """Every row that is written down: where, its check, its words, the names of its facts."""
+    """Yields every row that a report gets: position in the code, check, keys of sentences, names of facts."""
     for name, tree in TREES.items():
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):

@@ -66,7 +66,7 @@ def test_every_error_of_a_command_has_its_chinese():
 
 
 def test_an_error_without_a_text_of_its_own_has_its_chinese():
-    """Those that are raised so, and reach a terminal."""
+    """Only the errors that are raised without a text and reach a terminal are meant."""
     for error in (BridgeNotRunning, NotConnected, StoreFull, WrongStoreKey):
         assert chinese_sentence(str(error())) != str(error())
 

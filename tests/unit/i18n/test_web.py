@@ -61,7 +61,7 @@ def facts(sentence):
 
 
 def constants(folder=WEB):
-    """Every text in the code below a folder."""
+    """Returns every text in the code below a folder."""
     below = (tree for path, tree in trees().items() if folder in path.parents)
     nodes = (node for tree in below for node in ast.walk(tree))
     return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}

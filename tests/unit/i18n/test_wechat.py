@@ -41,7 +41,7 @@ def trees_of(backend: str) -> Iterator[tuple[Path, ast.Module]]:
 
 
 def uses(backend: str) -> Iterator[tuple[str, str, set[str]]]:
-    """Where a sentence is used: position in the code, key, names of the facts."""
+    """Yields each use of a sentence: position in the code, key, names of the facts."""
     for path, tree in trees_of(backend):
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call):
@@ -60,7 +60,7 @@ def uses(backend: str) -> Iterator[tuple[str, str, set[str]]]:
 
 
 def is_sentence_lookup(owner: ast.expr) -> bool:
-    """Whether `owner.text` looks a sentence up: XML elements have a `text`, too."""
+    """Returns whether `owner.text` looks a sentence up: XML elements have a `text`, too."""
     return ast.unparse(owner).endswith(("self", "client", "channel"))
 
 

@@ -40,7 +40,7 @@ def read(payload, content_type=""):
 
 
 def refused(payload, content_type=""):
-    """Code, word, and facts of the refusal."""
+    """Returns code, key and facts of the refusal."""
     with pytest.raises(BadCommand) as caught:
         read(payload, content_type)
     bad = caught.value

@@ -126,8 +126,8 @@ def test_the_reason_string_follows_in_brackets():
 
 
 @given(st.text(), st.integers(0, 255))
-def test_a_reason_string_stays_short_and_on_one_line(said, code):
-    sentence = reason_text("en", code, said)
+def test_a_reason_string_stays_short_and_on_one_line(text, code):
+    sentence = reason_text("en", code, text)
     assert len(sentence) < 350
     assert sentence.isprintable()
 

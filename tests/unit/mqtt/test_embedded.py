@@ -1,4 +1,4 @@
-"""What an error of mosquitto means."""
+"""The sentences for errors with which mosquitto ends."""
 
 from __future__ import annotations
 

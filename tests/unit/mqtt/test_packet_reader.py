@@ -65,7 +65,7 @@ CONNACK = b"\x20\x03\x00\x00\x00"
 
 
 def publish_of(size, mid=7):
-    """A PUBLISH of so many bytes, of which two are the length."""
+    """Returns a PUBLISH of so many bytes, of which two are the length."""
     head = b"\x00\x01t" + (mid.to_bytes(2, "big") if mid else b"") + b"\x00"
     body = head + bytes(size - 3 - len(head))
     return bytes((0x32 if mid else 0x30, len(body) & 0x7F | 0x80, len(body) >> 7)) + body
@@ -161,7 +161,7 @@ def test_a_message_with_an_impossible_topic_is_no_end():
 
 
 def packet_of_properties(first_byte, head, size):
-    """A packet of about this size that has nothing but user properties behind its head."""
+    """Returns a packet of about this size that has nothing but user properties behind its head."""
     properties = b"\x26\0\1a\0\1b" * (size // 7)
     body = head + pack_varint(len(properties)) + properties
     return bytes((first_byte,)) + pack_varint(len(body)) + body
@@ -187,7 +187,7 @@ def test_the_largest_control_packet_is_read():
 
 @pytest.mark.parametrize("protocol", ProtocolVersion)
 def test_a_publish_that_is_too_large_is_neither_kept_nor_delivered_for_ever(protocol):
-    """MQTT 3.1.1 has no word for the limit, and a broker may not keep to it."""
+    """MQTT 3.1.1 cannot tell the broker the limit, and a broker may not keep to it."""
     harness = PacketReaderHarness(protocol, packet_limit=1000)
     harness.receive(CONNACK if protocol is ProtocolVersion.MQTT_5 else b"\x20\x02\x00\x00")
     for size, mid in ((1000, 5), (1001, 6), (1001, 0), (1000, 8)):

@@ -43,7 +43,7 @@ def publish(topic: bytes, mid: int, properties: bytes, payload: bytes) -> bytes:
 
 
 def properties_of(publication: Publication) -> bytes:
-    """What we write between the packet id and the payload."""
+    """Returns the bytes between the packet id and the payload of a PUBLISH of ours."""
     head = publish_head(publication, 1, retain=False, v5=True)
     return head[head.index(b"\0\1t\0\1") + 5 :]
 
@@ -232,13 +232,13 @@ def test_no_bytes_raise_anything_but_malformed(flags, body, properties):
 @given(st.binary(max_size=60))
 def test_a_puback_is_read_or_malformed(body):
     try:
-        mid, code, said = read_puback(body)
+        mid, code, reason = read_puback(body)
     except MalformedPacket:
         assert len(body) < 2
     else:
         assert mid == int.from_bytes(body[:2], "big")
         assert code == (body[2] if len(body) > 2 else 0)
-        assert isinstance(said, str)
+        assert isinstance(reason, str)
 
 
 def test_a_puback_that_says_no_says_why():

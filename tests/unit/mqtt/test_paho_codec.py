@@ -58,7 +58,7 @@ class RecordingSocket:
 
 
 def connect_of_paho(options: MqttOptions, target: ConnectTarget, *, is_retained: bool) -> bytes:
-    """The CONNECT that `paho.Client` writes with these options."""
+    """Returns the CONNECT that `paho.Client` writes with these options."""
     v5, will, raw = target.is_mqtt_5, options.will, RecordingSocket()
     client: Any = paho.Client(
         CallbackAPIVersion.VERSION2,

@@ -1,4 +1,4 @@
-"""What is published, byte for byte."""
+"""The payloads of all that is published, byte for byte."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def message(text="开灯 ☀", kind=Kind.TEXT, **more):
 
 
 def payload(text="开灯 ☀", kind=Kind.TEXT, *, media=None, **more):
-    """A message as the journal publishes it."""
+    """Returns the payload of a message as the journal publishes it."""
     body = message_body(
         message(text, kind, **more),
         account="home",
@@ -86,11 +86,16 @@ def test_any_text_becomes_utf_8_without_escapes_of_what_needs_none(text):
 
 
 def test_a_kind_of_which_nothing_is_known_has_an_empty_object_and_a_text_none():
-    for kind, there in ((Kind.IMAGE, True), (Kind.STICKER, True), (Kind.SYSTEM, True), (Kind.TEXT, False)):
+    for kind, has_object in (
+        (Kind.IMAGE, True),
+        (Kind.STICKER, True),
+        (Kind.SYSTEM, True),
+        (Kind.TEXT, False),
+    ):
         body = message_body(
             message("", kind), account="a", user="u", chat_name="", sender=None, trusted=False, media={}
         )
-        assert (body.get(str(kind)) == {}) is there
+        assert (body.get(str(kind)) == {}) is has_object
 
 
 def test_an_event_names_a_user_only_if_the_person_is_known():

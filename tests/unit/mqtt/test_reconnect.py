@@ -75,7 +75,7 @@ def test_waits_double_up_to_half_a_minute():
 
 
 @given(st.floats(0, 0.999), st.integers(1, 20))
-def test_there_is_jitter_and_never_a_hammering(chance, failures):
+def test_delays_have_jitter_and_are_never_too_short(chance, failures):
     _, delays = follow(ReconnectPolicy(addresses=(A,)), *[EndReason.UNREACHABLE] * failures, chance=chance)
     assert all(0.25 <= wait <= 30 for wait in delays)
 
@@ -179,7 +179,7 @@ def test_a_broker_without_retained_messages_gets_a_will_that_is_not_retained():
 
 
 @every_row(
-    ("code", "stood", "end"),
+    ("code", "was_connected", "end"),
     [
         (0x84, False, EndReason.VERSION),
         (0x84, True, EndReason.LOST),
@@ -196,8 +196,8 @@ def test_a_broker_without_retained_messages_gets_a_will_that_is_not_retained():
         (0xEE, False, EndReason.UNREACHABLE),
     ],
 )
-def test_a_reason_code_comes_to_this(code, stood, end):
-    assert end_reason(code, was_connected=stood) is end
+def test_each_reason_code_leads_to_its_end_reason(code, was_connected, end):
+    assert end_reason(code, was_connected=was_connected) is end
 
 
 ENDS = st.builds(

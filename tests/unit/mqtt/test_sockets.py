@@ -161,7 +161,7 @@ class RecordingSocket(socket.socket):
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux has the option")
 def test_each_read_is_acknowledged_at_once() -> None:
-    """Else mosquitto's small packets wait 40 ms for the kernel's delayed acknowledgement."""
+    """Without it mosquitto's small packets wait 40 ms for the kernel's delayed acknowledgement."""
     with RecordingSocket(socket.AF_INET, socket.SOCK_STREAM) as raw:
         stream = buffered(raw)
 

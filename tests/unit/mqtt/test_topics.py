@@ -1,4 +1,4 @@
-"""One table of topics, read and written by the same hand."""
+"""One table of topics: every topic that is made is in it, and is read back as it was made."""
 
 from __future__ import annotations
 

@@ -39,11 +39,11 @@ async def test_a_broker_that_disconnects_before_its_address_is_read_leaves_no_so
 ) -> None:
     plain = DisconnectedSocket()
 
-    def gone(_plain: object) -> bool:
+    def fail_to_read_peer(_plain: object) -> bool:
         raise OSError(107, "Transport endpoint is not connected")
 
     monkeypatch.setattr(sockets, "open_socket", lambda *_: plain)
-    monkeypatch.setattr(sockets, "is_local_peer", gone)
+    monkeypatch.setattr(sockets, "is_local_peer", fail_to_read_peer)
 
     with pytest.raises(OSError, match="not connected"):
         await sockets.open_stream(parse_broker_url("mqtt://broker"), None, 1.0)
@@ -175,7 +175,7 @@ async def test_the_packets_before_the_end_are_handled_and_the_end_is_told_once()
 
 
 async def test_tiny_packets_without_end_leave_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also while the socket stays readable, which calls the transport in each turn of the event loop, too."""
+    """A socket that stays readable calls the transport in each turn of the event loop, too."""
     monkeypatch.setattr(transport, "MAX_UNBROKEN_SECONDS", 0.0)
     harness = TransportHarness(b"".join(PUBACKS))
     loop = asyncio.get_running_loop()
@@ -251,7 +251,7 @@ def test_silence_for_half_the_keepalive_asks_once() -> None:
     assert check(KeepAlive(30), 16, pinged=15.0) is KeepAliveAction.WAIT
 
 
-def test_who_only_listens_speaks_before_the_broker_loses_patience() -> None:
+def test_a_client_that_only_receives_sends_a_ping_before_the_broker_gives_it_up() -> None:
     """A stream of deliveries at QoS 0 is no packet of ours; the broker counts those."""
     assert check(KeepAlive(30), 100, received=99.9, sent=85.0) is KeepAliveAction.PING
 

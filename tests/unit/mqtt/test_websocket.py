@@ -38,7 +38,7 @@ URL = "ws://broker:9001"
 
 
 def error_of(websocket: WebSocket) -> tuple[str, dict[str, object]]:
-    """The sentence about why it was closed, by its key, and the facts in it."""
+    """Returns the key and the facts of the sentence that says why it was closed."""
     assert websocket.error is not None
     return websocket.error.message_key, websocket.error.facts
 
@@ -78,7 +78,7 @@ class FakeSocket:
 
 
 def stream_on(raw: Any) -> BufferedSocket:
-    """A buffered socket whose WebSocket is open."""
+    """Returns a buffered socket whose WebSocket is open."""
     return BufferedSocket(raw, websocket=opened())
 
 
@@ -310,7 +310,7 @@ def test_of_many_pings_to_whose_pongs_nobody_listens_the_newest_is_answered():
 
 
 def test_pings_and_pongs_are_no_activity_of_mqtt():
-    """Else the bridge would send no PINGREQ, and a dead broker behind a living gateway would not be noticed."""
+    """If they counted, the bridge would send no PINGREQ, and a dead broker behind a gateway that runs would not be noticed."""
     raw = FakeSocket(frame(b"beat", PING))
     stream = stream_on(raw)
     stream.received_at = stream.sent_at = 0.0

@@ -1,4 +1,4 @@
-"""What lies over the file: environment, credentials, secrets in files of their own."""
+"""Sources that replace values of the file: the environment, credentials of systemd, and files of secrets."""
 
 from __future__ import annotations
 
@@ -302,5 +302,5 @@ def test_a_path_leads_to_its_key_through_entries_and_items():
     assert kind("accounts", "x", "contacts", "y", "remark") == ("remark", KeyKind.TEXT)
     assert kind("accounts", "x") == ("x", KeyKind.SECTION)
     assert kind("mqtt", "url", 0) == ("url", KeyKind.LIST)
-    for nowhere in (("mqtt", "x"), ("mqtt", "url", "x"), ("language", 0), ("accounts", "x", "y", "z")):
-        assert kind(*nowhere) is None
+    for unknown_path in (("mqtt", "x"), ("mqtt", "url", "x"), ("language", 0), ("accounts", "x", "y", "z")):
+        assert kind(*unknown_path) is None

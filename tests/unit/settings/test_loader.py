@@ -1,4 +1,4 @@
-"""Loading: what comes out, from where, and every problem at once."""
+"""Loading the configuration: from where it comes, its defaults, and all problems at once."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_a_file_that_cannot_be_read_is_one_problem_with_its_cure(tmp_path, make,
 
 @pytest.fixture
 def unprivileged_user():
-    """An ordinary user, also where the tests run as root."""
+    """Runs the test as an ordinary user, also where the tests run as root."""
     if os.geteuid() == 0:
         os.seteuid(65534)
         yield
@@ -199,7 +199,7 @@ def unprivileged_user():
 
 @pytest.fixture
 def unreadable_folder(tmp_path):
-    """A folder with files that nobody may read."""
+    """Returns a folder with files that nobody may read."""
     folder = tmp_path / "forbidden"
     folder.mkdir()
     (folder / "c.yaml").touch(mode=0)

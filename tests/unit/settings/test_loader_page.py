@@ -35,7 +35,7 @@ def test_the_address_counts_whatever_else_is_wrong(tmp_path):
     )
 
 
-def test_its_password_counts_too(tmp_path):
+def test_the_password_of_the_page_counts_whatever_else_is_wrong(tmp_path):
     (tmp_path / "password").write_text("geheim")
     (tmp_path / "password").chmod(0o600)
     text = "mqtt: {url: nonsense}\nweb: {listen: '0.0.0.0:9000', password_file: password}\n"
@@ -70,7 +70,7 @@ def test_of_a_file_that_is_no_configuration_the_page_is_on_loopback(tmp_path, te
     assert settings.web.listen == "127.0.0.1:8099"
 
 
-def test_so_it_is_where_there_is_no_file(tmp_path):
+def test_without_a_file_the_page_is_on_loopback(tmp_path):
     settings = load_web_settings(tmp_path / "none.yaml", {}, BACKENDS)
     assert settings is not None
     assert settings.web.listen == "127.0.0.1:8099"

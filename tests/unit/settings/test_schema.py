@@ -34,7 +34,7 @@ CLASSES = {model.__name__: model for model in SECTIONS.values()}
 
 
 def _name(node: ast.expr) -> str:
-    """The last part of a name: `send` of `self._settings.account.send`."""
+    """Returns the last part of a name: `send` of `self._settings.account.send`."""
     match node:
         case ast.Attribute(attr=name) | ast.Name(id=name):
             return name.lstrip("_")
@@ -48,7 +48,7 @@ def _section_of(annotation: ast.expr | None) -> type[Section] | None:
 
 
 def _aliases(tree: ast.AST) -> Iterator[tuple[str, type[Section]]]:
-    """The variables, parameters and properties of a file that are sections."""
+    """Returns the variables, parameters and properties of a file that are sections."""
     for node in ast.walk(tree):
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if _name(value) in SECTIONS:
@@ -65,7 +65,7 @@ def _aliases(tree: ast.AST) -> Iterator[tuple[str, type[Section]]]:
 
 @cache
 def _read_keys() -> frozenset[tuple[str, str]]:
-    """The keys that the program reads, each with the class of its section."""
+    """Returns the keys that the program reads, each with the class of its section."""
     found: set[tuple[str, str]] = set()
     files = [file for file in PACKAGE.rglob("*.py") if file.parent.name not in {"settings", "setup", "demo"}]
     for file in [*files, PACKAGE / "settings" / "schema.py"]:

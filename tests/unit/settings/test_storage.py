@@ -86,13 +86,13 @@ def test_a_key_file_may_have_the_new_key_and_then_the_one_before_it(loaded, tmp_
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "expected"),
     [([KEY, OTHER, "A" * 43 + "="], "has more than two lines"), ([KEY, KEY], "has the same key twice")],
 )
-def test_more_keys_or_one_key_twice_is_one_problem(faults, tmp_path, lines, said):
+def test_more_keys_or_one_key_twice_is_one_problem(faults, tmp_path, lines, expected):
     private(tmp_path / "key", "\n".join(lines))
     (problem,) = faults(f'storage: {{url: "{URL}", key_file: key}}')
-    assert problem.startswith(f"wx2mqtt.yaml:1: storage.key: {said}")
+    assert problem.startswith(f"wx2mqtt.yaml:1: storage.key: {expected}")
     assert KEY not in problem
 
 

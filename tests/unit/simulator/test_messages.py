@@ -38,7 +38,7 @@ def test_lines_of_a_text_are_broken_as_wechat_does():
 
 
 def _undo(content: str) -> str:
-    """Undo the layers in the order of the protocol."""
+    """Undoes the layers of encoding in the order of the protocol."""
     content = content.replace("<br/>", "\n")
 
     def character(match: re.Match[str]) -> str:

@@ -66,7 +66,7 @@ def test_a_server_on_loopback_answers_to_its_own_names(header):
         *("ｌocalhost", "localhost\u200b", "xn--lclhost-8wa"),
     ],
 )
-def test_it_answers_to_no_other(header):
+def test_a_server_on_loopback_answers_to_no_other_name(header):
     if header == "localhost:":  # RFC 3986 allows an empty port
         assert LOOPBACK.is_allowed(header)
     else:

@@ -38,7 +38,7 @@ def test_without_a_password_everybody_is_welcome():
     assert decision_for(authenticator, token="wrong") is AuthDecision.ALLOWED
 
 
-def test_with_one_a_stranger_is_not():
+def test_with_a_password_a_stranger_is_refused():
     assert decision_for(new_authenticator()) is AuthDecision.ANONYMOUS
     assert decision_for(new_authenticator(), session="guessed") is AuthDecision.ANONYMOUS
 
@@ -72,7 +72,7 @@ def test_of_too_many_sessions_the_oldest_ends():
 
 
 @every_row("guess", ["", "秘密", "秘密 pass ", "t0ken", "\udcff", "x" * 10_000])
-def test_no_other_word_does(guess):
+def test_no_other_password_begins_a_session(guess):
     assert new_authenticator().log_in(guess, HERE).decision is AuthDecision.WRONG_SECRET
 
 
@@ -186,7 +186,7 @@ def test_the_wait_ends_and_the_next_wrong_try_costs_more():
     assert throttle.remaining_wait("a") == 4
 
 
-def test_the_right_word_and_time_make_forget():
+def test_failures_are_forgotten_after_a_success_and_after_some_time():
     clock = FakeClock()
     throttle = FailureThrottle(clock)
     wrong(throttle, "a", FREE_ATTEMPTS + 5)

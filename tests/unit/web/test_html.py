@@ -35,13 +35,13 @@ async def test_another_name_leads_nowhere(name):
     assert answer.status_code == 404
 
 
-def test_they_name_nobody_else():
+def test_no_asset_names_another_host():
     for asset in ASSETS.by_served_name.values():
         addresses = re.findall(rb"(?:https?:)?//[a-z0-9.-]+\.[a-z]+[^\s\"']*", asset.data)
         assert set(addresses) <= {b"http://www.w3.org/2000/svg"}
 
 
-def test_they_are_small():
+def test_the_assets_are_small():
     assert sum(len(asset.data) for asset in ASSETS.by_served_name.values()) < 20_000
 
 

@@ -78,7 +78,7 @@ async def test_the_head_alone_tells_the_same(library):
     assert {**head.headers, "date": ""} == {**whole.headers, "date": ""}
 
 
-async def test_a_part_is_given(library):
+async def test_a_range_of_a_file_is_returned(library):
     library.put("a1", PNG)
     async with application_client(library) as http:
         answer = await http.get("/media/a1", headers={"range": "bytes=10-19"})
@@ -107,7 +107,7 @@ async def test_a_client_that_has_the_file_already_gets_304(library):
     assert answer.headers["etag"] == f'"{row.blob.sha256}"'
 
 
-async def test_an_empty_file_is_one(library):
+async def test_an_empty_file_is_returned(library):
     library.put("a1", b"")
     async with application_client(library) as http:
         answer = await http.get("/media/a1")

@@ -47,7 +47,7 @@ def test_nothing_that_can_run_is_on_the_list():
 
 
 @every_row(
-    ("told", "name"),
+    ("original", "name"),
     [
         ("report.pdf", "report.pdf"),
         ("报告 2026.pdf", "报告 2026.pdf"),
@@ -60,8 +60,8 @@ def test_nothing_that_can_run_is_on_the_list():
         *((empty, "instead.png") for empty in ("", ".", "..", "/", "\u202e", "   ", "///", "\ud800")),
     ],
 )
-def test_a_name_is_made_harmless(told, name):
-    assert download_name(told, "instead.png") == name
+def test_a_name_is_made_harmless(original, name):
+    assert download_name(original, "instead.png") == name
 
 
 def test_a_long_name_keeps_its_ending():
@@ -75,8 +75,8 @@ def test_what_looks_like_an_endless_ending_is_cut():
 
 
 @given(st.text(max_size=400))
-def test_no_name_is_a_path_or_breaks_a_header(told):
-    name = download_name(told, "instead.png")
+def test_no_name_is_a_path_or_breaks_a_header(original):
+    name = download_name(original, "instead.png")
     assert 0 < len(name.encode()) <= MAX_NAME_BYTES
     assert not {"/", "\\", "\x00", "\r", "\n"} & {*name}
     assert not name.startswith(".")
@@ -87,8 +87,8 @@ def test_no_name_is_a_path_or_breaks_a_header(told):
 
 
 @given(st.text(max_size=100))
-def test_the_receiver_reads_the_name_that_was_meant(told):
-    name = download_name(told, "instead.png")
+def test_the_receiver_reads_the_name_that_was_meant(original):
+    name = download_name(original, "instead.png")
     value = content_disposition("image/png", name)
     extended = re.search(r"filename\*=UTF-8''(.*)", value)
     if extended:

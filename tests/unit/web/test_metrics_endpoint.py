@@ -25,7 +25,7 @@ from wx2mqtt.web.metrics_endpoint import METRIC_PREFIX
 
 
 async def scraped(*views, **more):
-    """All samples by name and labels."""
+    """Returns all samples by name and labels."""
     async with application_client([], bridge=bridge(*views, **more)) as http:
         answer = await http.get("/metrics")
     assert answer.status_code == 200

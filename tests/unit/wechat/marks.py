@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 
 class FakeMarks:
-    """Notes which messages are processed; those in `fatal` have ended the process three times."""
+    """Records which messages are processed; those in `fatal` have ended the process three times."""
 
     def __init__(self) -> None:
         self.fatal: set[str] = set()

@@ -52,7 +52,7 @@ def create_backend(settings: Settings) -> Any:
 
 
 def settings_with_account(model: type[Account] = Account, /, **account: Any) -> Settings:
-    """Settings with one account, whatever its backend is called."""
+    """Returns settings with one account, whatever its backend is called."""
     main = model.model_construct(**dict(model()) | account)
     return Settings().model_copy(update={"accounts": {"main": main}})
 

@@ -1,4 +1,4 @@
-"""How often something may happen."""
+"""Limits of how often something may happen in a minute and in an hour."""
 
 from __future__ import annotations
 

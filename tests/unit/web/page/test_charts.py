@@ -33,8 +33,8 @@ def draw_windows(
 
 
 def sentence(page: PageElements) -> str:
-    """What stands below the drawing."""
-    inside = "".join(told for tag in ("title", "desc") for _, told in page.all(tag))
+    """Returns the sentence below the drawing."""
+    inside = "".join(text for tag in ("title", "desc") for _, text in page.all(tag))
     return page.text("dd").removeprefix(inside)
 
 
@@ -127,8 +127,8 @@ def hours(*counts: tuple[int, int, int], page_text: PageText = EN) -> PageElemen
 
 def test_each_count_has_a_row_of_its_own_with_its_sum_and_its_highest_hour():
     page = hours((0, 900, 0), (30, 0, 1), (4, 450, 0))
-    assert [told for _, told in page.all("dt")] == ["Messages received", "Commands sent", "Commands not sent"]
-    sums = [told for _, told in page.all("dd", class_="total")]
+    assert [text for _, text in page.all("dt")] == ["Messages received", "Commands sent", "Commands not sent"]
+    sums = [text for _, text in page.all("dd", class_="total")]
     assert sums == ["34, at most 30 in an hour", "1350, at most 900 in an hour", "1, at most 1 in an hour"]
 
 
@@ -159,7 +159,7 @@ def test_a_bar_is_as_high_as_its_count_and_none_is_too_small_to_be_seen():
 def test_a_row_of_nothing_is_not_drawn():
     page = hours((0, 3, 0), (0, 0, 0))
     assert len(page.all("svg")) == 1
-    assert [told for _, told in page.all("dd", class_="total")] == [
+    assert [text for _, text in page.all("dd", class_="total")] == [
         "nothing",
         "3, at most 3 in an hour",
         "nothing",
@@ -173,4 +173,4 @@ def test_hours_that_the_store_does_not_tell_are_said_to_be_unknown():
 def test_the_hours_are_chinese_for_who_reads_chinese():
     page = hours((2, 0, 0), page_text=ZH)
     assert page.text("title") == "每小时收到的消息：2 条，一小时最多 2 条"
-    assert [told for _, told in page.all("span")] == ["24 小时前", "当前这一小时"]
+    assert [text for _, text in page.all("span")] == ["24 小时前", "当前这一小时"]

@@ -38,7 +38,7 @@ async def page(http: httpx.AsyncClient, query: str = "", language: str = "en") -
 
 
 async def section(http: httpx.AsyncClient, query: str = "", language: str = "en") -> str:
-    """The text of the part of the page."""
+    """Returns the text of the part of the page with the questions."""
     return (await page(http, query, language)).text("div", data_part="home.questions")
 
 

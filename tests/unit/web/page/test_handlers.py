@@ -140,7 +140,7 @@ async def test_the_switch_is_remembered(http):
 
 
 @pytest.mark.parametrize("data", [{}, {"language": "fr"}, {"language": "zh; Path=/evil"}])
-async def test_no_other_language_is_remembered(http, data):
+async def test_a_language_that_the_page_does_not_have_is_not_remembered(http, data):
     answer = await http.post("/language", data=data)
     assert answer.status_code == 303
     assert "set-cookie" not in answer.headers

@@ -57,7 +57,7 @@ def updates_of(*views, **more):
     return changes, LiveUpdates(bridge(*views, changes=changes, **more))
 
 
-async def test_first_comes_everything_then_only_what_is_different():
+async def test_the_first_event_has_every_part_and_each_later_one_the_parts_that_changed():
     view = FakeAccountView()
     changes, live = updates_of(view)
     async with viewing(live) as viewer:
@@ -102,7 +102,7 @@ async def test_each_sees_it_in_their_language_and_with_texts_only_who_wants_them
     assert "geheim" in whole["home.messages"]
 
 
-async def test_what_many_see_is_made_once():
+async def test_what_many_viewers_see_is_rendered_once():
     view = FakeAccountView()
     changes, live = updates_of(view)
     async with viewing(live) as first, viewing(live) as second, viewing(live) as third:
@@ -173,7 +173,7 @@ async def test_a_viewer_whose_session_ends_while_an_event_is_made_does_not_get_i
         assert await waiting
 
 
-async def test_it_ends_after_a_while_so_that_the_browser_asks_again(monkeypatch):
+async def test_a_stream_ends_after_a_while_so_that_the_browser_asks_again(monkeypatch):
     monkeypatch.setattr(module, "MAX_STREAM_SECONDS", 0.05)
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
     _, live = updates_of(FakeAccountView())
@@ -213,7 +213,7 @@ async def test_problems_of_the_file_come_and_go():
         assert await viewer.next() == {"file": ""}
 
 
-async def test_a_store_that_breaks_does_not_end_it():
+async def test_a_store_that_fails_does_not_end_a_stream():
     view = FakeAccountView()
     changes, live = updates_of(view)
     async with viewing(live) as viewer:

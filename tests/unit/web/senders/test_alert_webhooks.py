@@ -58,7 +58,7 @@ GRAFANA_ALERT_FIELDS = {
 
 
 def grafana_body(*, seen_at: int, status="firing", truncated=0):
-    """The body of one alert of a dashboard: its links end with the time of the notification while it fires."""
+    """Returns a body with one alert of a dashboard; its links end with the time of the notification."""
     shown = f"http://grafana/d/abc?from=1795600000000&orgId=1&to={seen_at}"
     alert = {
         "status": status,

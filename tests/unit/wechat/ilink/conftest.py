@@ -12,7 +12,7 @@ from wx2mqtt.model import Cursor
 
 @pytest.fixture
 async def harness() -> AsyncIterator[BackendHarness]:
-    """A backend that is not logged in, and a server that accepts each login at once."""
+    """Yields a backend that is not logged in, with a server that accepts each login at once."""
     harness = BackendHarness()
     yield harness
     await harness.gateway.close()

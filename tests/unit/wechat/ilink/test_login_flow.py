@@ -410,7 +410,7 @@ async def test_another_person_s_login_is_kept_beside(harness: BackendHarness) ->
 async def test_a_saved_login_that_may_not_be_used_is_neither_offered_nor_resumed(
     harness: BackendHarness,
 ) -> None:
-    mine = await harness.log_in()
+    own_login = await harness.log_in()
     other = {**CONFIRMED, "ilink_user_id": OTHER, "ilink_bot_id": "2@im.bot", "bot_token": "2@im.bot:x"}
     harness.server.put("get_qrcode_status", answer(**other))
     await harness.log_in()
@@ -423,14 +423,14 @@ async def test_a_saved_login_that_may_not_be_used_is_neither_offered_nor_resumed
     async with aclosing(harness.gateway.login(resume=True, usable=lambda owner: owner.handle == ME)) as login:
         resumed = await anext(login)
     assert isinstance(resumed, LoggedIn)
-    assert (resumed.login_id, resumed.resumed) == (mine.login_id, True)
+    assert (resumed.login_id, resumed.resumed) == (own_login.login_id, True)
 
     harness.server.put("get_qrcode_status", scan("binded_redirect"))
     async with aclosing(
         harness.gateway.login(resume=False, usable=lambda owner: owner.handle == ME)
     ) as login:
         last = [step async for step in login if isinstance(step, LoggedIn)][-1]
-    assert last.login_id == mine.login_id
+    assert last.login_id == own_login.login_id
     assert harness.server.bodies("get_bot_qrcode")[-1]["local_token_list"] == [TOKEN]
 
 
@@ -511,7 +511,7 @@ NEW_BOT = "ba9876543210@im.bot"
 
 
 def renewed(user: str = ME) -> httpx.Response:
-    """The answer to the poll of a code that this person has confirmed."""
+    """Returns the answer to the poll of a code that this person has confirmed."""
     return answer(
         **{**CONFIRMED, "bot_token": f"{NEW_BOT}:SECRETnew", "ilink_bot_id": NEW_BOT, "ilink_user_id": user}
     )

@@ -54,8 +54,8 @@ async def test_a_cursor_that_moves_without_news_is_followed(harness: BackendHarn
 async def test_an_empty_cursor_beside_messages_keeps_the_old_one(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    there = (await harness.receive(cursor)).cursor
-    batch = await harness.receive(there, entry(), buf="")
+    stored_cursor = (await harness.receive(cursor)).cursor
+    batch = await harness.receive(stored_cursor, entry(), buf="")
     assert SyncCursor.from_cursor(batch.cursor).buf == "C2"
     assert len(batch.items) == 1
 
@@ -190,21 +190,21 @@ async def test_a_crash_right_after_the_commit_loses_no_token(harness: BackendHar
 async def test_what_is_known_is_saved_now_and_then_and_at_the_end(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    there = (await harness.receive(cursor, entry())).cursor
+    stored_cursor = (await harness.receive(cursor, entry())).cursor
     saves = harness.credentials.saves
     harness.server.put("getupdates", answer())
     for _ in range(5):
-        await harness.gateway.receive(there)
+        await harness.gateway.receive(stored_cursor)
     assert harness.credentials.saves == saves  # a moment ago
     harness.clock.time += 3
     for _ in range(5):
-        await harness.gateway.receive(there)
+        await harness.gateway.receive(stored_cursor)
     assert harness.credentials.saves == saves + 1
     assert harness.credentials.content is not None
     (bot,) = harness.credentials.content["bots"]
     assert bot["chats"][ME]["token"] == "AARzSECRET1"
-    assert bot["cursor"] == there
-    await harness.receive(there, entry(number=7, create_time_ms=WROTE + 5), buf="C3")
+    assert bot["cursor"] == stored_cursor
+    await harness.receive(stored_cursor, entry(number=7, create_time_ms=WROTE + 5), buf="C3")
     await harness.gateway.close()
     assert harness.credentials.saves == saves + 2
 
@@ -212,11 +212,11 @@ async def test_what_is_known_is_saved_now_and_then_and_at_the_end(
 async def test_without_a_journal_receiving_goes_on_where_the_vault_says(
     harness: BackendHarness, cursor: Cursor
 ) -> None:
-    there = (await harness.receive(cursor, entry())).cursor
-    await harness.gateway.receive(there)
+    stored_cursor = (await harness.receive(cursor, entry())).cursor
+    await harness.gateway.receive(stored_cursor)
     await harness.gateway.close()
     harness.restarted()
-    assert (await harness.log_in(resume=True)).cursor == there
+    assert (await harness.log_in(resume=True)).cursor == stored_cursor
 
 
 # quotes

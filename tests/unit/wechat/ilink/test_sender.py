@@ -177,7 +177,7 @@ async def test_a_text_that_follows_a_message_counts_whatever_the_clocks_say(
 
 
 async def test_a_message_of_the_future_is_one_of_now(open_harness: BackendHarness, cursor: Cursor) -> None:
-    """Else none that they write until then would open the window again."""
+    """Otherwise no message that they write until then would open the window again."""
     now = int(open_harness.clock.wall() * 1000)
     await open_harness.receive(cursor, entry(create_time_ms=now + 400 * WINDOW_OPEN_MS))
     assert window(open_harness).until == now + WINDOW_OPEN_MS
@@ -318,7 +318,7 @@ async def test_after_a_new_binding_they_must_write_to_the_new_bot(open_harness: 
 async def test_nothing_is_sent_to_a_person_who_wrote_only_to_another_bot(
     open_harness: BackendHarness,
 ) -> None:
-    """Somebody else has scanned: the window stands at the bot of before, which is not the one that would send."""
+    """Somebody else has scanned: the open window belongs to the earlier bot, which does not send any more."""
     assert window(open_harness).open
     confirmed = answer(
         ret=0, status="confirmed", bot_token="2@im.bot:x", ilink_bot_id="2@im.bot", ilink_user_id=OTHER

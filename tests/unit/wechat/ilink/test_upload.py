@@ -123,7 +123,9 @@ async def test_what_the_cdn_cannot_take_now_it_gets_again(
     assert len(uploads) == 3
 
 
-async def test_and_after_three_times_it_was_not_delivered(harness: BackendHarness, tmp_path: Path) -> None:
+async def test_a_file_that_the_cdn_cannot_take_three_times_was_not_delivered(
+    harness: BackendHarness, tmp_path: Path
+) -> None:
     harness.server.put("upload", raw(b"", 500))
     with pytest.raises(Unreachable):
         await send(harness, tmp_path)
@@ -185,10 +187,10 @@ async def test_only_so_many_places_are_remembered(harness: BackendHarness, tmp_p
 
 
 async def test_a_file_that_cannot_be_read_is_refused_as_bad(harness: BackendHarness, tmp_path: Path) -> None:
-    gone = draft(tmp_path)
+    removed_file = draft(tmp_path)
     (tmp_path / "file").unlink()
     with pytest.raises(Rejected) as raised:
-        await harness.gateway.send(gone, SendKey("1"))
+        await harness.gateway.send(removed_file, SendKey("1"))
     assert raised.value.code == "bad_file"
 
 

@@ -13,7 +13,7 @@ from wx2mqtt.wechat.backend import LoggedIn
 
 @pytest.fixture
 async def harness() -> AsyncIterator[BackendHarness]:
-    """A server that lets everybody in at once, and a backend that has not called it yet."""
+    """Yields a backend that has made no call yet, with a server that accepts each login at once."""
     made = BackendHarness()
     yield made
     await made.backend.close()
@@ -21,7 +21,7 @@ async def harness() -> AsyncIterator[BackendHarness]:
 
 @pytest.fixture
 async def cursor(harness: BackendHarness) -> Cursor:
-    """The world is logged in; where receiving begins."""
+    """Logs in, and returns the cursor at which receiving begins."""
     async for step in harness.backend.login(resume=False):
         if isinstance(step, LoggedIn):
             return step.cursor

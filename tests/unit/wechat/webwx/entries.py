@@ -34,7 +34,7 @@ OWNER = Owner(handle=ME, nickname="王小明", uin="211722515")
 
 
 def entry(**fields: Any) -> dict[str, Any]:
-    """An AddMsgList entry: a text from the wife, with what is given replaced."""
+    """Returns an entry of AddMsgList, a text from the wife, in which the given fields are replaced."""
     return {
         "MsgId": "7615282929538795099",
         "NewMsgId": 7615282929538795099,
@@ -61,34 +61,34 @@ def entry(**fields: Any) -> dict[str, Any]:
 
 
 def escaped(xml: str) -> str:
-    """XML as it stands in Content: escaped once, `<br/>` between lines."""
+    """Returns XML as `Content` holds it: escaped once, with `<br/>` between lines."""
     plain = xml.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
     return plain.replace("\n", "<br/>")
 
 
 def appmsg(inside: str, after: str = "") -> str:
-    """The Content of a message 49."""
+    """Returns the `Content` of a message 49."""
     return escaped(f'<msg>\n<appmsg appid="" sdkver="0">\n{inside}\n</appmsg>\n{after}</msg>')
 
 
 def app(inside: str, after: str = "", **fields: Any) -> Content:
-    """A message 49 as it is read, from what stands in its `appmsg` and behind it."""
+    """Returns a message 49 as it is read, from the content of its `appmsg` and what follows it."""
     content = appmsg(inside, after)
     return app_message(entry(MsgType=49, Content=content, **fields), content, "en")
 
 
 def app_of_type(number: int, more: str = "", **fields: Any) -> Content:
-    """A message 49 of a type, called T."""
+    """Returns a message 49 of a type, with the title T."""
     return app(f"<title>T</title><type>{number}</type>{more}", **fields)
 
 
 def bare_app(content: str = "", **fields: Any) -> Content:
-    """A message 49 with this content, or with none."""
+    """Returns a message 49 with this content, or with none."""
     return app_message(entry(MsgType=49, Content=content, **fields), content, "en")
 
 
 def roster() -> GroupMembers:
-    """A wife, a group with her and Bob, an official account."""
+    """Returns the members of a group with the wife and Bob; an official account is known besides."""
     known = GroupMembers(OWNER)
     known.update(
         [

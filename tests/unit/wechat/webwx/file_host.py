@@ -28,7 +28,7 @@ class FileHost:
 
     @property
     def names(self) -> list[str]:
-        """The name of each call's file."""
+        """The name of the file of each call."""
         return [form["name"] for form in self.forms]
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -57,7 +57,7 @@ class FileHost:
         assert asked["BaseRequest"]["Skey"] == "@crypt_SECRET"
 
     def _joined(self, form: dict[str, str], content: bytes) -> bytes | None:
-        """The whole file once its last part is here."""
+        """Returns the whole file once its last part has come."""
         chunks, chunk = int(form.get("chunks", 1)), int(form.get("chunk", 0))
         key = str(json.loads(form["uploadmediarequest"])["ClientMediaId"])
         before = self._under_way.pop(key, b"") if chunk else b""

@@ -27,7 +27,7 @@ class Field:
 
 
 def read_form(content_type: str, body: bytes) -> list[Field]:
-    """The parts, in their order; anything that is not as it must be is an `AssertionError`."""
+    """Returns the parts, in their order. Raises `AssertionError` for any deviation from the RFCs."""
     found = _TYPE.fullmatch(content_type)
     assert found, content_type
     line = b"--" + found[1].encode()

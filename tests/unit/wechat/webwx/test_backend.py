@@ -128,11 +128,11 @@ async def test_logout_ends_it_there_and_here(harness: BackendHarness, cursor: Cu
     assert harness.vault.content is None
 
 
-@pytest.mark.parametrize("trouble", [httpx.ConnectError("x"), text("", 500), answer(1101)])
+@pytest.mark.parametrize("failure_answer", [httpx.ConnectError("x"), text("", 500), answer(1101)])
 async def test_logout_forgets_whatever_wechat_says(
-    harness: BackendHarness, cursor: Cursor, trouble: httpx.Response | Exception
+    harness: BackendHarness, cursor: Cursor, failure_answer: httpx.Response | Exception
 ) -> None:
-    harness.server.put("webwxlogout", trouble)
+    harness.server.put("webwxlogout", failure_answer)
     await harness.backend.logout()
     assert harness.vault.content is None
 
@@ -182,8 +182,14 @@ async def test_no_error_and_no_log_holds_a_secret(
     harness: BackendHarness, cursor: Cursor, call: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     messages = []
-    for trouble in (text("SECRET"), text("SECRET", 500), httpx.ReadError("SECRET"), answer(1101), answer(77)):
-        harness.server.put(call, trouble)
+    for failure_answer in (
+        text("SECRET"),
+        text("SECRET", 500),
+        httpx.ReadError("SECRET"),
+        answer(1101),
+        answer(77),
+    ):
+        harness.server.put(call, failure_answer)
         try:
             await harness.backend.send(DRAFT, KEY)
             async for _ in harness.backend.list_contacts(lambda _: None):

@@ -168,13 +168,13 @@ async def test_a_repeated_201_is_said_once_and_not_spun_on(harness: BackendHarne
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failed_poll",
     [httpx.ConnectError("x"), httpx.ReadTimeout("x"), httpx.RemoteProtocolError("x"), text("busy", 503)],
 )
 async def test_a_failed_poll_is_tried_again_with_the_same_code(
-    harness: BackendHarness, trouble: Exception | httpx.Response
+    harness: BackendHarness, failed_poll: Exception | httpx.Response
 ) -> None:
-    harness.server.put("login", trouble, trouble, text(CONFIRMED))
+    harness.server.put("login", failed_poll, failed_poll, text(CONFIRMED))
     assert kinds(await steps(harness)) == ["ShowQr", "LoggedIn"]
     assert {query(poll)["uuid"] for poll in harness.server.asked("login")} == {"uuid1=="}
     assert [query(poll)["tip"] for poll in harness.server.asked("login")] == ["1", "1", "1"]
@@ -308,7 +308,7 @@ async def test_the_exchange_may_go_on_elsewhere() -> None:
     await harness.backend.close()
 
 
-async def test_but_only_at_wechat() -> None:
+async def test_the_exchange_goes_on_at_hosts_of_wechat_only() -> None:
     harness = BackendHarness(endpoint=None)
     harness.server.put("webwxnewloginpage", text(ELSEWHERE.format(host="evil.example")))
     with pytest.raises(LoginRefused, match="not WeChat's"):

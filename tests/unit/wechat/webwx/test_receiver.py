@@ -81,7 +81,7 @@ async def test_the_end_of_the_login_is_said_in_words(
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failed_answer",
     [
         text("", 503),
         text(""),
@@ -95,12 +95,12 @@ async def test_the_end_of_the_login_is_said_in_words(
     ],
 )
 async def test_other_trouble_with_the_poll_passes(
-    harness: BackendHarness, cursor: Cursor, trouble: httpx.Response | Exception
+    harness: BackendHarness, cursor: Cursor, failed_answer: httpx.Response | Exception
 ) -> None:
-    harness.server.put("synccheck", trouble)
+    harness.server.put("synccheck", failed_answer)
     with pytest.raises(Unreachable) as failure:
         await harness.backend.receive(cursor)
-    assert failure.value.poll_timed_out is isinstance(trouble, httpx.ReadTimeout)
+    assert failure.value.poll_timed_out is isinstance(failed_answer, httpx.ReadTimeout)
 
 
 async def test_too_often(harness: BackendHarness, cursor: Cursor) -> None:
@@ -360,13 +360,13 @@ async def test_who_stays_unknown_is_asked_for_once_in_a_while(
 
 
 @pytest.mark.parametrize(
-    "trouble", [httpx.ReadTimeout("x"), text("<html>"), answer(1101), answer(1205), text("", 500)]
+    "failed_answer", [httpx.ReadTimeout("x"), text("<html>"), answer(1101), answer(1205), text("", 500)]
 )
 async def test_a_failing_look_up_holds_no_message_up(
-    harness: BackendHarness, cursor: Cursor, trouble: httpx.Response | Exception
+    harness: BackendHarness, cursor: Cursor, failed_answer: httpx.Response | Exception
 ) -> None:
     put_sync(harness, entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi"))
-    harness.server.put("webwxbatchgetcontact", trouble)
+    harness.server.put("webwxbatchgetcontact", failed_answer)
     assert texts(await harness.backend.receive(cursor)) == ["hi"]
 
 

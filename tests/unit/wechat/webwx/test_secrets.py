@@ -69,7 +69,7 @@ def elements(hidden: list[str], visible: list[str]) -> str:
 
 @st.composite
 def app_xml(draw: st.DrawFn) -> str:
-    """An app message with ids in every part that any reader looks into."""
+    """Returns an app message with ids in every part that any reader looks into."""
     number = draw(st.sampled_from([*AppType, 4711]))
     parts = "".join(
         f"<{part} {attributes(draw(ids))}>{elements(draw(ids), draw(shown))}</{part}>"
@@ -92,14 +92,14 @@ def app_xml(draw: st.DrawFn) -> str:
 
 @st.composite
 def other_xml(draw: st.DrawFn) -> str:
-    """What other kinds hold: attributes of one element."""
+    """Returns the XML of other kinds: attributes of one element."""
     tag = draw(st.sampled_from(["img", "voicemsg", "videomsg", "emoji", "gameext", "location", "op"]))
     return f"<msg {attributes(draw(ids))}><{tag} {attributes(draw(ids))}/>{elements(draw(ids), [])}</msg>"
 
 
 @st.composite
 def system_xml(draw: st.DrawFn) -> str:
-    """A recall, or a sentence as a template with ids for names."""
+    """Returns a recall, or a sentence as a template with ids for names."""
     number = draw(st.sampled_from(["revokemsg", "pat", "sysmsgtemplate", "delchatroommember", "other"]))
     template = f'<template>"${{{SECRET}}}" 拍了拍 "$username$"</template>'
     member = f"<memberlist><member>{elements(draw(ids), [])}</member></memberlist>"

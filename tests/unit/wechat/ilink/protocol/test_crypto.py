@@ -61,11 +61,13 @@ def test_the_vectors(plain: bytes, cipher: str) -> None:
     st.lists(st.integers(0, 300), max_size=6),
     st.lists(st.integers(0, 300), max_size=6),
 )
-def test_however_it_is_cut_it_is_the_same(plain: bytes, there: list[int], back: list[int]) -> None:
-    whole = encrypted(split_at(plain, there))
+def test_however_it_is_cut_it_is_the_same(
+    plain: bytes, encrypted_cuts: list[int], decrypted_cuts: list[int]
+) -> None:
+    whole = encrypted(split_at(plain, encrypted_cuts))
     assert whole == encrypted([plain])
     assert len(whole) == padded_size(len(plain))
-    assert decrypted(split_at(whole, back)) == plain
+    assert decrypted(split_at(whole, decrypted_cuts)) == plain
 
 
 @every_row("size", [0, 1, 15, 17, 31])

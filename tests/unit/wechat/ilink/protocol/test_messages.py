@@ -176,8 +176,8 @@ def test_bytes_with_a_key_that_nobody_can_read_are_not_to_be_had() -> None:
 
 
 def test_bytes_without_an_address_are_not_to_be_had() -> None:
-    nowhere = media(full_url="", encrypt_query_param="")
-    assert only(entry(image(media=nowhere))).media is None
+    without_address = media(full_url="", encrypt_query_param="")
+    assert only(entry(image(media=without_address))).media is None
     assert only(entry(file(media={}))).media is None
 
 

@@ -125,10 +125,10 @@ def test_nothing_secret_is_shown() -> None:
 
 
 def test_a_position_survives_being_a_cursor() -> None:
-    there = SyncCursor(
+    position = SyncCursor(
         buf="Q1VSU09SMg==", chats={Handle(ME): ChatWindow(context_token="AARzSECRET", last_wrote=WROTE)}
     )
-    assert SyncCursor.from_cursor(there.to_cursor()) == there
+    assert SyncCursor.from_cursor(position.to_cursor()) == position
 
 
 @given(st.text())

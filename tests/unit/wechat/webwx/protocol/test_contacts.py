@@ -142,7 +142,7 @@ def test_no_entry_makes_it_fail(entry: dict[str, object]) -> None:
 
 
 class KeysRead(dict[str, Any]):
-    """An entry that notes which of its fields are read."""
+    """An entry that records which of its fields are read."""
 
     def __init__(self, *fields: Any) -> None:
         super().__init__(*fields)

@@ -1,4 +1,4 @@
-"""Which host does what (webwx 1.1.3, 1.1.6)."""
+"""The host of each call (webwx 1.1.3, 1.1.6)."""
 
 from __future__ import annotations
 

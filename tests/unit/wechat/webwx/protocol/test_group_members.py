@@ -35,7 +35,7 @@ def test_a_group_without_a_list_leaves_the_old_one() -> None:
     assert known.member_name(FAMILY, WIFE) == "晓梅"
 
 
-def test_who_is_known() -> None:
+def test_the_members_of_known_groups_are_known() -> None:
     known = roster()
     assert all(known.contains(handle) for handle in (WIFE, FAMILY, NEWS, ME, "filehelper", "weixin"))
     assert not any(known.contains(handle) for handle in (BOB, "@@other"))

@@ -40,7 +40,7 @@ def test_raw_control_characters_are_dropped():
     "frame",
     [b"", b"hello", b"[]", b"1", b"{}", b'{"headers": {"req_id": "r1"}}', b'{"errcode": 0}', b'{"cmd": 7.5}'],
 )
-def test_what_is_neither_is_unreadable(frame):
+def test_a_frame_that_is_neither_an_answer_nor_a_callback_is_unreadable(frame):
     with pytest.raises(UnreadableJson):
         read_frame(frame)
 

@@ -117,7 +117,7 @@ def test_a_text_is_shown_as_it_was_written(text):
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=40))
-def test_so_is_any_text_of_one_line(text):
+def test_any_text_of_one_line_is_shown_as_it_was_written(text):
     assert shown(escaped(text)).strip() == text.strip()
 
 
