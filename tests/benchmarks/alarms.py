@@ -187,13 +187,13 @@ def _is_busy(harness: ILinkSenderHarness, shifted_clock: ShiftedClock) -> bool:
     """Returns whether the sender still works before the next event."""
     waits, policy = harness.sender.window_wait, harness.sender._policy
     for queue in harness.sender.waiting.queues.values():
-        if queue.waiting and (
-            stays_first(queue.waiting[0]) or waits.window_closed_to(policy.next_row(queue)) is None
+        if queue.waiting.rows and (
+            stays_first(queue.waiting.rows[0]) or waits.window_closed_to(policy.next_row(queue)) is None
         ):
             return True
         if any(
             not row.window_reason or queue.expires_at(row) <= shifted_clock.boot_time()
-            for row in queue.waiting
+            for row in queue.waiting.rows
         ):
             return True
     return False

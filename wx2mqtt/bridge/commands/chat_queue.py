@@ -1,8 +1,7 @@
-"""The commands of one chat that wait in memory, in the order in which they are sent.
+"""The commands of one chat in memory.
 
-The order is that of acceptance; with `by_priority` the most important one is first. A command *stays first*
-if its last attempt got no answer, it is in a combined message, or parts of its long text are sent. One that
-is *ending* has its result, and waits for its fallback before that is stored: it is no more in the order.
+A command *waits* until the result of its attempt is known (`WaitingOrder`: in the order of sending). From
+then on it is *ending*, until its fallback has ended and the result is stored (`Ending`).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -34,102 +33,30 @@ class Ending:
 
 
 class ChatQueue:
-    """The commands of one chat. Only this class changes `rows` and `waiting`."""
+    """The commands of one chat, and what the next attempt waits for. Only it changes them."""
 
     def __init__(self, key: ChatKey, *, by_priority: bool = False) -> None:
         self.key = key
         #: All commands, by row id: those that wait and those that are ending.
         self.rows: dict[int, CommandRow] = {}
-        #: Those that wait, in the order in which they are sent: that of `_rank`.
-        self.waiting: list[CommandRow] = []
-        self._rank: Callable[[CommandRow], Any] = _rank_by_priority if by_priority else attrgetter("id")
+        self.waiting = WaitingOrder(_rank_by_priority if by_priority else attrgetter("id"))
+        #: By row id: each member of an attempt has the ending of all of them.
+        self.endings: dict[int, Ending] = {}
         #: By row id, of all: when they expire, in seconds of `boot_time`.
         self._expires_at: dict[int, float] = {}
-        #: Expiry and row id of those that wait, sorted.
-        self._by_expiry: list[tuple[float, int]] = []
-        #: The row ids of those that wait and may end before they expire, as a set in order.
-        self._may_end_early: dict[int, None] = {}
-        #: The row ids of those that do not wait for the reply window.
-        self.no_window_ids: set[int] = set()
-        #: The row ids of those that must not wait for it (`hold: false`).
-        self.impatient_ids: set[int] = set()
-        #: Those that wait for it, by `_importance`: the first to give up is first.
-        self._by_importance: list[tuple[bool, int, int]] = []
-        #: Those that are ending, by row id: each member of an attempt has the ending of all of them.
-        self.endings: dict[int, Ending] = {}
-
+        #: No command expires before, in seconds of `boot_time`.
+        self.next_expiry = float("inf")
         #: The row id of the command that is sent next: the begin of its attempt is stored already; else None.
         self.begun_id: int | None = None
         self.backoff = Backoff()
         #: Nothing is sent before, in seconds of the loop's clock.
         self.paused_until = 0.0
-        #: Under which recipients the journal has commands of this chat.
-        self.recipients: set[Recipient] = set()
-        #: No command expires before, in seconds of `boot_time`.
-        self.next_expiry = float("inf")
-        #: Set at each change of what the next step of this chat may depend on.
-        self.wake = asyncio.Event()
-        #: The row ids of commands with a file.
-        self.with_file: set[int] = set()
-        #: The row ids of those that wait, and whose `url` is not fetched yet.
-        self.unfetched: set[int] = set()
         #: Whether a command with a file was ever in this queue; else there is nothing to prepare.
         self.had_file = False
-
-    def is_current(self, row: CommandRow) -> bool:
-        """Returns whether a command waits in this queue and its row has not changed."""
-        return self.rows.get(row.id) == row and row.id not in self.endings
-
-    def members_of(self, row: CommandRow) -> tuple[CommandRow, ...]:
-        """Returns the commands of the combined message of this one, in order; else only itself."""
-        if row.leader is None:
-            return (row,)
-        if (ending := self.endings.get(row.id)) is not None:
-            return tuple(self.rows[member.id] for member in ending.rows if member.id in self.rows)
-        return tuple(member for member in self.kept_first if member.leader == row.leader)
-
-    @property
-    def kept_first(self) -> Iterator[CommandRow]:
-        """The commands that stay first, in order (with `by_priority`)."""
-        return takewhile(stays_first, self.waiting)
-
-    # Commands that wait for the reply window
-
-    @property
-    def window_count(self) -> int:
-        """Number of commands that wait for the reply window."""
-        return len(self._by_importance)
-
-    @property
-    def least_important(self) -> Iterator[CommandRow]:
-        """The commands that wait for the window, the least important first, and of these the oldest."""
-        return (self.rows[row_id] for *_, row_id in self._by_importance)
-
-    def in_order(self, row_ids: Iterable[int]) -> list[CommandRow]:
-        """Returns the commands with these row ids, the next one to send first."""
-        return sorted((self.rows[row_id] for row_id in row_ids), key=self._rank)
-
-    # Expiry
-
-    def may_have_ended(self, now: float) -> Iterator[CommandRow]:
-        """Yields the commands that may end at `now`, in seconds of `boot_time`. Change nothing meanwhile."""
-        for row_id in self._may_end_early:
-            yield self.rows[row_id]
-        for expires_at, row_id in self._by_expiry:
-            if expires_at > now:
-                return
-            yield self.rows[row_id]
-
-    def set_next_expiry(self, now: float, not_ended: Iterable[float]) -> None:
-        """Records that none of `may_have_ended` has ended, and when they do, in seconds of `boot_time`."""
-        self._may_end_early.clear()
-        following = bisect_right(self._by_expiry, now, key=itemgetter(0))
-        times = [*not_ended, *(expires_at for expires_at, _ in self._by_expiry[following : following + 1])]
-        self.next_expiry = min(times, default=float("inf"))
-
-    def expires_at(self, row: CommandRow) -> float:
-        """Returns when a command expires, in seconds of `boot_time`: the system clock may jump."""
-        return self._expires_at[row.id]
+        #: Under which recipients the journal has commands of this chat.
+        self.recipients: set[Recipient] = set()
+        #: Set at each change of what the next step of this chat may depend on.
+        self.wake = asyncio.Event()
 
     # Changes
 
@@ -149,18 +76,16 @@ class ChatQueue:
             self.rows[row_id] = row
             self.wake.set()
             return
-        self._take_from_order(old)
+        self.waiting.remove(old, self._expires_at[row_id])
         if row.expires == old.expires:
             self._insert(row, self._expires_at[row_id])
         else:
             self.append(row)
 
     def remove(self, row_id: int) -> None:
-        row = self.rows.pop(row_id)
+        row, expires_at = self.rows.pop(row_id), self._expires_at.pop(row_id)
         if self.endings.pop(row_id, None) is None:
-            self._take_from_order(row)
-        del self._expires_at[row_id]
-        self.with_file.discard(row_id)
+            self.waiting.remove(row, expires_at)
         if self.begun_id == row_id:
             self.begun_id = None
         self.wake.set()
@@ -170,44 +95,134 @@ class ChatQueue:
         ending = Ending(rows=tuple(rows), result=result)
         for row in rows:
             if row.id not in self.endings:
-                self._take_from_order(self.rows[row.id])
+                self.waiting.remove(self.rows[row.id], self._expires_at[row.id])
             self.endings[row.id] = ending
 
     def _insert(self, row: CommandRow, expires_at: float) -> None:
         self.rows[row.id] = row
         self._expires_at[row.id] = expires_at
-        insort(self.waiting, row, key=self._rank)
+        self.waiting.add(row, expires_at)
+        self.had_file |= has_file(row)
+        may_end_now = row.id in self.waiting.may_end_early
+        self.next_expiry = min(self.next_expiry, float("-inf") if may_end_now else expires_at)
+        self.wake.set()
+
+    # Questions
+
+    def is_current(self, row: CommandRow) -> bool:
+        """Returns whether a command waits in this queue and its row has not changed."""
+        return self.rows.get(row.id) == row and row.id not in self.endings
+
+    def members_of(self, row: CommandRow) -> tuple[CommandRow, ...]:
+        """Returns the commands of the combined message of this one, in order; else only itself."""
+        if row.leader is None:
+            return (row,)
+        if (ending := self.endings.get(row.id)) is not None:
+            return tuple(self.rows[member.id] for member in ending.rows if member.id in self.rows)
+        return tuple(member for member in self.waiting.kept_first if member.leader == row.leader)
+
+    def expires_at(self, row: CommandRow) -> float:
+        """Returns when a command expires, in seconds of `boot_time`: the system clock may jump."""
+        return self._expires_at[row.id]
+
+    def in_order(self, row_ids: Iterable[int]) -> list[CommandRow]:
+        """Returns the commands with these row ids, the next one to send first."""
+        return sorted((self.rows[row_id] for row_id in row_ids), key=self.waiting.rank)
+
+    def may_have_ended(self, now: float) -> Iterator[CommandRow]:
+        """Yields the commands that may end at `now`, in seconds of `boot_time`. Change nothing meanwhile."""
+        return (self.rows[row_id] for row_id in self.waiting.ids_that_may_end(now))
+
+    def set_next_expiry(self, now: float, not_ended: Iterable[float]) -> None:
+        """Records that none of `may_have_ended` has ended, and when they do, in seconds of `boot_time`."""
+        self.waiting.may_end_early.clear()
+        self.next_expiry = min([*not_ended, self.waiting.first_expiry_after(now)])
+
+
+@dataclass
+class WaitingOrder:
+    """The commands that wait, in the order in which they are sent: that of `rank`.
+
+    The others are parts of it: which of them may expire, wait for the reply window, or have a file. `add` and
+    `remove` keep all of them; a row that changes is removed and added again.
+    """
+
+    rank: Callable[[CommandRow], Any]
+    rows: list[CommandRow] = field(default_factory=list)
+    #: The row ids of those that may end before they expire, as a set in order.
+    may_end_early: dict[int, None] = field(default_factory=dict)
+    #: The row ids of those that do not wait for the reply window.
+    no_window_ids: set[int] = field(default_factory=set)
+    #: The row ids of those that must not wait for it (`hold: false`).
+    impatient_ids: set[int] = field(default_factory=set)
+    #: The row ids of those whose `url` is not fetched yet.
+    unfetched: set[int] = field(default_factory=set)
+    #: When each expires, in seconds of `boot_time`, and its row id; sorted.
+    _by_expiry: list[tuple[float, int]] = field(default_factory=list)
+    #: Those that wait for the reply window, by `_importance`: the first to give up is first.
+    _by_importance: list[tuple[bool, int, int]] = field(default_factory=list)
+
+    def add(self, row: CommandRow, expires_at: float) -> None:
+        insort(self.rows, row, key=self.rank)
         insort(self._by_expiry, (expires_at, row.id))
-        if has_file(row):
-            self.had_file = True
-            self.with_file.add(row.id)
-            if needs_fetch(row):
-                self.unfetched.add(row.id)
-        may_end_early = row.unanswered or row.fallback  # `next_step.py` decides
-        if may_end_early:
-            self._may_end_early[row.id] = None
+        if row.unanswered or row.fallback:  # `next_step.py` decides
+            self.may_end_early[row.id] = None
         if row.window_reason:
             insort(self._by_importance, _importance(row))
         else:
             self.no_window_ids.add(row.id)
         if not row.command.hold:
             self.impatient_ids.add(row.id)
-        self.next_expiry = min(self.next_expiry, float("-inf") if may_end_early else expires_at)
-        self.wake.set()
+        if row.command.url and needs_fetch(row):
+            self.unfetched.add(row.id)
 
-    def _take_from_order(self, row: CommandRow) -> None:
-        del self.waiting[bisect_left(self.waiting, self._rank(row), key=self._rank)]
-        del self._by_expiry[bisect_left(self._by_expiry, (self._expires_at[row.id], row.id))]
+    def remove(self, row: CommandRow, expires_at: float) -> None:
+        del self.rows[bisect_left(self.rows, self.rank(row), key=self.rank)]
+        del self._by_expiry[bisect_left(self._by_expiry, (expires_at, row.id))]
+        self.may_end_early.pop(row.id, None)
         if row.window_reason:
             del self._by_importance[bisect_left(self._by_importance, _importance(row))]
-        self._may_end_early.pop(row.id, None)
         self.no_window_ids.discard(row.id)
         self.impatient_ids.discard(row.id)
         self.unfetched.discard(row.id)
 
+    @property
+    def kept_first(self) -> Iterator[CommandRow]:
+        """The commands that stay first, in order (with priorities)."""
+        return takewhile(stays_first, self.rows)
+
+    # Expiry
+
+    def ids_that_may_end(self, now: float) -> Iterator[int]:
+        """Yields row ids: of those that may end early, then of those that expire until `now`."""
+        yield from self.may_end_early
+        for expires_at, row_id in self._by_expiry:
+            if expires_at > now:
+                return
+            yield row_id
+
+    def first_expiry_after(self, now: float) -> float:
+        following = bisect_right(self._by_expiry, now, key=itemgetter(0))
+        return self._by_expiry[following][0] if following < len(self._by_expiry) else float("inf")
+
+    # The reply window
+
+    @property
+    def window_count(self) -> int:
+        """Number of commands that wait for the reply window."""
+        return len(self._by_importance)
+
+    @property
+    def least_important_ids(self) -> Iterator[int]:
+        """The row ids of those that wait for the window, the least important first, of these the oldest."""
+        return (row_id for *_, row_id in self._by_importance)
+
+
+# The order of commands
+
 
 def _rank_by_priority(row: CommandRow) -> tuple[bool, int, int, int]:
-    """Returns the position of a command in its queue: lower ranks are sent first."""
+    """Returns the position of a command where important ones go first: lower ranks are sent first."""
     priority = PRIORITY_RANKS.get(row.command.priority, 1)
     return not stays_first(row), row.combined_position, priority, row.id
 
@@ -218,7 +233,7 @@ def _importance(row: CommandRow) -> tuple[bool, int, int]:
 
 
 def stays_first(row: CommandRow) -> bool:
-    """Returns whether a command goes before others, for one of the reasons above."""
+    """Returns whether a command goes before more important ones: an attempt was made, or it is combined."""
     return row.leader is not None or _is_partly_sent(row)
 
 

@@ -70,7 +70,7 @@ class CombinedMessages:
     def on_refused(self, queue: ChatQueue, members: Iterable[CommandRow]) -> None:
         """Records that WeChat refused a combined message: its commands are sent one by one."""
         refused = self._refused.get(queue, set()) | {member.id for member in members}
-        self._refused[queue] = refused & {row.id for row in queue.waiting}
+        self._refused[queue] = refused & {row.id for row in queue.waiting.rows}
 
     def _last_message(self, queue: ChatQueue, row: CommandRow) -> AttemptPlan | None:
         """Returns the plan of the last message that the window takes for commands such as this one.
@@ -129,7 +129,7 @@ class CombinedMessages:
         return None if plan is None else replace(plan, heading=heading)
 
     def _combinable(self, queue: ChatQueue) -> list[CommandRow]:
-        return [row for row in queue.waiting if self._is_combinable(queue, row)]
+        return [row for row in queue.waiting.rows if self._is_combinable(queue, row)]
 
     def _is_combinable(self, queue: ChatQueue, row: CommandRow) -> bool:
         """Returns whether a command may be in a new combined message: a text without an attempt so far.

@@ -173,7 +173,7 @@ class FilePreparation:
     def _first_startable(self, queue: ChatQueue, *, important_only: bool) -> CommandRow | None:
         """Returns the first command whose file is not prepared, and that the limits allow to send."""
         states = self._files_of(queue).states
-        for row in queue.waiting:
+        for row in queue.waiting.rows:
             if not has_file(row) or (important_only and not is_important(row)):
                 continue
             state = states.get(row.id)
@@ -189,8 +189,8 @@ class FilePreparation:
 
     def find_failed(self, queue: ChatQueue) -> tuple[CommandRow, BadCommand | Rejected] | None:
         """Returns a command that is to be rejected because of its file, and the reason; None without one."""
-        if len(queue.unfetched) > MAX_UNFETCHED_COMMANDS:
-            newest = queue.rows.get(max(queue.unfetched))
+        if len(queue.waiting.unfetched) > MAX_UNFETCHED_COMMANDS:
+            newest = queue.rows.get(max(queue.waiting.unfetched))
             assert newest is not None
             return newest, BadCommand("rate_limited", "too_many_files", most=MAX_UNFETCHED_COMMANDS)
         for row_id, state in self._files_of(queue).states.items():
@@ -217,7 +217,7 @@ class FilePreparation:
         All commands behind it wait the same time, not one after the other.
         """
         files = self._files_of(queue)
-        first = queue.waiting[0]
+        first = queue.waiting.rows[0]
         if row.id == first.id or self.is_ready(queue, first):
             files.blocked_since = None
             return 0.0

@@ -131,7 +131,7 @@ class NextStepPolicy:
         ended = self._find_ended(queue)
         if ended is not None:
             return ended
-        if not queue.waiting:  # the results of all are known, and wait for the fallback
+        if not queue.waiting.rows:  # the results of all are known, and wait for the fallback
             return WaitStep(seconds=FOREVER)
         row = self.next_row(queue)
         window = self._window_wait.window_closed_to(row) if self._calls.may_send else None
@@ -152,7 +152,7 @@ class NextStepPolicy:
 
     def is_window_closed(self, queue: ChatQueue) -> bool:
         """Returns whether the window is closed to the next command, if one waits."""
-        return bool(queue.waiting) and not self._is_window_open_to(self.next_row(queue))
+        return bool(queue.waiting.rows) and not self._is_window_open_to(self.next_row(queue))
 
     def next_row(self, queue: ChatQueue) -> CommandRow:
         """Returns the command to send next.
@@ -166,7 +166,7 @@ class NextStepPolicy:
         """
         if queue.begun_id is not None and (begun := queue.rows.get(queue.begun_id)) is not None:
             return begun
-        first = queue.waiting[0]
+        first = queue.waiting.rows[0]
         row = next(self._ready_rows(queue), first) if queue.had_file else first
         window = self._window_wait.window_closed_to(row)
         reason = None if window is None else window.reason
@@ -178,7 +178,7 @@ class NextStepPolicy:
 
     def _ready_rows(self, queue: ChatQueue) -> Iterator[CommandRow]:
         """Returns the commands without a file or whose file is uploaded, the next one first."""
-        return (row for row in queue.waiting if self._files.is_ready(queue, row))
+        return (row for row in queue.waiting.rows if self._files.is_ready(queue, row))
 
     def _is_window_open_to(self, row: CommandRow) -> bool:
         return self._window_wait.window_closed_to(row) is None
@@ -199,12 +199,12 @@ class NextStepPolicy:
         """
         if queue.endings and (ended := self._find_past_fallback(queue)) is not None:
             return ended
-        first = queue.waiting[0] if queue.waiting else None
+        first = queue.waiting.rows[0] if queue.waiting.rows else None
         if first is not None and first.unanswered and self._questions.is_proven(first):
             return EndStep(row=first, result=self._questions.proven_result(first))
         if boot_time() >= queue.next_expiry and (ended := self.find_expired(queue)) is not None:
             return ended
-        return self._find_failed(queue) if queue.with_file else None
+        return self._find_failed(queue) if queue.had_file else None
 
     def _find_past_fallback(self, queue: ChatQueue) -> EndStep | None:
         """Returns a command that waited for its fallback, which has ended."""

@@ -389,9 +389,9 @@ class CommandSender:
         Its attempt begins in the commit that finishes the other one, which saves a commit. With a reply
         window it is decided at each attempt which commands go together.
         """
-        if self.waiting.by_priority or len(queue.waiting) < 2:
+        if self.waiting.by_priority or len(queue.waiting.rows) < 2:
             return None
-        row = next(row for row in queue.waiting if row.id != finished.id)
+        row = next(row for row in queue.waiting.rows if row.id != finished.id)
         if self.limits.seconds_until_sendable(queue, row) > 0 or not is_simple(row):
             return None
         if self.resolver.chat_of(row) is None or self._policy.result_if_expired(queue, row) is not None:

@@ -252,7 +252,7 @@ class WaitingCommands:
             queue = self.queues[key] = ChatQueue(key, by_priority=self.by_priority)
             self.new_queues.append(queue)
         queue.recipients.add(row.recipient)
-        is_full = len(queue.waiting) - len(queue.unfetched) >= MAX_COMMANDS_PER_CHAT
+        is_full = len(queue.waiting.rows) - len(queue.waiting.unfetched) >= MAX_COMMANDS_PER_CHAT
         has_backlog = queue in self._with_backlog
         if not self.by_priority and (has_backlog or (is_full and not needs_fetch(row))):
             self._with_backlog.add(queue)

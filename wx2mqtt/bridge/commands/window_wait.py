@@ -128,15 +128,15 @@ class WindowWait:
         """How many commands wait; None for a backend without reply windows."""
         if not self._backend.capabilities.has_reply_window:
             return None
-        return sum(queue.window_count for queue in self._waiting.queues.values())
+        return sum(queue.waiting.window_count for queue in self._waiting.queues.values())
 
     def count_of(self, person: PersonId) -> int:
         queue = self._waiting.queues.get(person)
-        return 0 if queue is None else queue.window_count
+        return 0 if queue is None else queue.waiting.window_count
 
     def find_new(self, queue: ChatQueue) -> list[CommandRow]:
         """Returns the commands of a chat that are to wait for its window, and do not yet."""
-        rows = queue.in_order(queue.no_window_ids)
+        rows = queue.in_order(queue.waiting.no_window_ids)
         return [row for row in rows if row.command.hold and row.id != queue.begun_id]
 
     async def begin(self, queue: ChatQueue, rows: Sequence[CommandRow], window: ReplyWindow) -> None:
@@ -167,15 +167,18 @@ class WindowWait:
         """Returns a command with `hold: false`, which does not wait; None if the window opens by itself."""
         if window.reason == RATE_LIMITED:
             return None
-        impatient = queue.in_order(queue.impatient_ids)
+        impatient = queue.in_order(queue.waiting.impatient_ids)
         return next((row for row in impatient if _may_end(queue, row)), None)
 
     def find_excess(self, queue: ChatQueue) -> CommandRow | None:
         """Returns the command to give up if more than `hold.max` wait: the oldest of the lowest priority."""
-        not_counted = [row for row in queue.kept_first if row.window_reason and not _may_end(queue, row)]
-        if queue.window_count - len(not_counted) <= self._ctx.settings.account.hold.max:
+        not_counted = [
+            row for row in queue.waiting.kept_first if row.window_reason and not _may_end(queue, row)
+        ]
+        if queue.waiting.window_count - len(not_counted) <= self._ctx.settings.account.hold.max:
             return None
-        return next(row for row in queue.least_important if _may_end(queue, row))
+        least_important = (queue.rows[row_id] for row_id in queue.waiting.least_important_ids)
+        return next(row for row in least_important if _may_end(queue, row))
 
     def _expires_at(self, row: CommandRow) -> int:
         """Returns when a command that waits expires, in ms: after its own ttl, else after `hold.ttl`."""

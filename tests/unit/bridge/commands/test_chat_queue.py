@@ -18,7 +18,7 @@ from wx2mqtt.store.command_records import CommandRow
 def test_the_most_important_is_first_and_of_these_the_oldest():
     waiting = by_priority(50)
     (queue,) = waiting.new_queues
-    order = [(("high", "normal", "low").index(row.command.priority), row.id) for row in queue.waiting]
+    order = [(("high", "normal", "low").index(row.command.priority), row.id) for row in queue.waiting.rows]
     assert order == sorted(order)
     assert len(order) == 50
 
@@ -29,19 +29,19 @@ def test_what_has_begun_stays_first_whatever_comes_and_is_one_of_many_when_it_di
     (queue,) = waiting.new_queues
     urgent = row(2)
     waiting.add(replace(urgent, command=replace(urgent.command, priority="high")))
-    assert [row.id for row in queue.waiting] == [1, 2]
+    assert [row.id for row in queue.waiting.rows] == [1, 2]
     queue.change(1, unanswered=0)
-    assert [row.id for row in queue.waiting] == [2, 1]
+    assert [row.id for row in queue.waiting.rows] == [2, 1]
 
 
 def test_a_command_that_is_dropped_after_the_begin_of_its_attempt_leaves_the_others_alone():
     waiting = by_priority(3)
     (queue,) = waiting.new_queues
-    first, *others = queue.waiting
+    first, *others = queue.waiting.rows
     queue.begun_id = first.id
     waiting.remove(first.id)
     assert queue.begun_id is None
-    assert queue.waiting == others
+    assert queue.waiting.rows == others
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ def test_the_first_to_be_given_up_is_the_oldest_of_the_least_important(clock: di
     queue = ChatQueue(PersonId(1), by_priority=True)
     for number, priority in enumerate(("high", "low", "normal", "low"), 1):
         queue.append(held_row(number, priority))
-    assert queue.window_count == 4
-    assert [held.id for held in queue.least_important] == [2, 4, 3, 1]
-    assert [waiting.id for waiting in queue.waiting] == [1, 3, 2, 4]
+    assert queue.waiting.window_count == 4
+    assert [*queue.waiting.least_important_ids] == [2, 4, 3, 1]
+    assert [waiting.id for waiting in queue.waiting.rows] == [1, 3, 2, 4]
 
 
 def test_a_command_expires_after_its_ttl_though_the_system_clock_was_set_back(clock: dict[str, float]):
@@ -99,6 +99,6 @@ def test_a_command_that_is_ending_is_no_longer_in_the_order_and_no_longer_curren
     assert queue.is_current(first)
     queue.set_ending([first], final_result(first, Status.EXPIRED, "expired", "late"))
     assert not queue.is_current(first)
-    assert (queue.waiting, [*queue.rows]) == ([second], [1, 2])
+    assert (queue.waiting.rows, [*queue.rows]) == ([second], [1, 2])
     queue.remove(1)
     assert (queue.endings, [*queue.rows]) == ({}, [2])

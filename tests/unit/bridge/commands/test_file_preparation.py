@@ -385,7 +385,7 @@ async def test_a_file_that_was_uploaded_long_ago_is_offered_again_before_its_att
         harness.wechat.uploads.set()
         queue = only_queue(harness)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while not harness.sender._files.is_ready(queue, queue.waiting[0]):  # noqa: ASYNC110 - nothing else tells
+            while not harness.sender._files.is_ready(queue, queue.waiting.rows[0]):  # noqa: ASYNC110 - nothing else tells
                 await asyncio.sleep(0)
         pass_time(READY_SECONDS + 1)
         harness.sender.recheck()

@@ -115,6 +115,6 @@ async def test_giving_up_the_excess_of_held_commands_costs_time_in_proportion_to
     def end_all(count: int) -> None:
         flood = HeldFlood(count)
         flood.give_up_excess(count // 2)
-        assert [row.id for row in flood.queue.waiting] == list(range(count - count // 2 + 1, count + 1))
+        assert [row.id for row in flood.queue.waiting.rows] == list(range(count - count // 2 + 1, count + 1))
 
     assert await asyncio.to_thread(is_in_proportion, end_all, 2 * COUNT)

@@ -111,12 +111,12 @@ class SimulatedAccount:
 
     def send(self, user: str) -> bool:
         """Sends the next command of the chat. Returns False if none can be sent now."""
-        queue = next((queue for queue in self._served if queue.waiting[0].command.user == user), None)
+        queue = next((queue for queue in self._served if queue.waiting.rows[0].command.user == user), None)
         if queue is None or user in self.stuck:
             return False
-        self.sent.append(queue.waiting[0])
-        del self.journal.rows[queue.waiting[0].id]
-        self._queues.remove(queue.waiting[0].id)
+        self.sent.append(queue.waiting.rows[0])
+        del self.journal.rows[queue.waiting.rows[0].id]
+        self._queues.remove(queue.waiting.rows[0].id)
         if not queue.rows:
             self._served.remove(queue)
             self._queues.remove_empty(queue)
@@ -124,7 +124,9 @@ class SimulatedAccount:
 
     def in_memory(self) -> list[str]:
         """Returns the texts of the commands in memory."""
-        return sorted(row.command.text for queue in self._queues.queues.values() for row in queue.waiting)
+        return sorted(
+            row.command.text for queue in self._queues.queues.values() for row in queue.waiting.rows
+        )
 
     async def send_all(self) -> None:
         """Loads and sends until nothing more happens."""
@@ -259,8 +261,8 @@ def test_a_command_costs_the_same_however_many_wait_with_it():
         waiting = by_priority(count)
         (queue,) = waiting.new_queues
         while queue.rows:
-            waiting.change(queue.waiting[0].id, parts_sent=1)
-            waiting.remove(queue.waiting[0].id)
+            waiting.change(queue.waiting.rows[0].id, parts_sent=1)
+            waiting.remove(queue.waiting.rows[0].id)
         return (time.process_time() - begun) / count
 
     few = min(seconds_per_command(500) for _ in range(3))

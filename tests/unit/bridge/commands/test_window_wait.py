@@ -316,11 +316,11 @@ def test_no_held_command_is_given_up_for_one_that_is_less_important_or_older(
     ranks = ("high", "normal", "low")
     while (gone := window_wait.find_excess(queue)) is not None:
         queue.remove(gone.id)
-        for kept in queue.waiting:
+        for kept in queue.waiting.rows:
             assert ranks.index(kept.command.priority) <= ranks.index(gone.command.priority)
             assert kept.command.priority != gone.command.priority or kept.id > gone.id
     assert len(queue.rows) == min(most, len(priorities))
-    assert Counter(row.command.priority for row in queue.waiting)["high"] == min(
+    assert Counter(row.command.priority for row in queue.waiting.rows)["high"] == min(
         most, priorities.count("high")
     )
 
