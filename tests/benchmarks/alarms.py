@@ -94,15 +94,15 @@ async def alarms(folder: Path) -> list[Row]:
             (("one by one", False, False), ("bundled", True, False), ("bundled, with reminders", True, True)),
         ),
     )
-    for days, who, ways in runs:
+    for days, who, variants in runs:
         month = Month.drawn(days)
-        for how, is_bundled, is_reminded in ways:
+        for variant, is_bundled, is_reminded in variants:
             store = folder / f"{days}-{is_bundled}-{is_reminded}"
             store.mkdir()
             ilink = ILink(bundle=is_bundled, remind=REMINDERS if is_reminded else Remind())
             outcome = await _outcome_of(store, month, ilink)
             share = f"{len(outcome.delays):,} of {len(month.alarms):,}"
-            rows.append(Row(f"{ALARMS_A_DAY} alarms a day, {who}, {how}: arrived", share, ""))
+            rows.append(Row(f"{ALARMS_A_DAY} alarms a day, {who}, {variant}: arrived", share, ""))
             hours = f"{statistics.median(outcome.delays) / HOUR_SECONDS:.1f}"
             rows.append(Row("  hours until then, median", hours, ""))
             if is_reminded:

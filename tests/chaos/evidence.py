@@ -36,7 +36,7 @@ class PublishedCommand:
     - `id` is empty when the publisher gave none: `correlation` then finds the result.
     - `transaction` is set when it was a `request/send`, whose answer is the result.
     - `may_repeat`: the publisher may have published it more than once without an id.
-    - `published_again`: it was published again after the broker had forgotten, so its place in the order is void.
+    - `published_again`: it was published again after the broker had lost it, so it has no place in the order.
     """
 
     id: str
@@ -76,7 +76,7 @@ class UserAnswer:
 class PublishedQuestion:
     """A command with buttons: `text` is its first line, `keys` those of its buttons by their texts.
 
-    `choice` is the button that somebody means who answers it, `method` how: `press`, `number` or `text`.
+    `choice` is the button of the right answer, `method` how: `press`, `number` or `text`.
     `answers` are in the order in which they were given.
     """
 

@@ -62,7 +62,7 @@ def _early_puback() -> None:
 
 
 class _BrokerWithoutAcknowledgement:
-    """A broker that is told nothing."""
+    """A broker that ignores acknowledgements."""
 
     def acknowledge(self, _: object) -> None:
         pass
@@ -394,7 +394,7 @@ def _receipt_first() -> None:
 
 
 def _callback_left_out() -> None:
-    """One of several callbacks that came together is not read."""
+    """The last one of several callbacks at a time is not read."""
     from wx2mqtt.wechat.wecom.receiver import Receiver
 
     read = Receiver._read
@@ -419,7 +419,7 @@ def _answered_twice() -> None:
 
 
 def _answer_of_another() -> None:
-    """What is said in one chat answers the question of another one."""
+    """A text in one chat answers the question of another chat."""
     from wx2mqtt.store.questions import _OPEN_QUESTIONS, AnswerMatching
 
     def newest(self: Any, attempt: Any) -> Any:
@@ -430,7 +430,7 @@ def _answer_of_another() -> None:
 
 
 def _answer_without_event() -> None:
-    """A question is closed, and nobody is told of its answer."""
+    """A question is closed without an event about its answer."""
     from wx2mqtt.store.questions import AnswerMatching
 
     match_message, match_press = AnswerMatching._match_message, AnswerMatching._match_press

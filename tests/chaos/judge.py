@@ -187,7 +187,7 @@ class _Messages:
                 return
             yield Finding("own", f"message {message_id}, which the bridge has sent, was published")
         elif line is None:
-            yield Finding("strange", f"message {message_id} was written by nobody")
+            yield Finding("strange", f"message {message_id} was written by no person")
         else:
             level = publication.topic.removeprefix(self._prefix)
             if level != self._levels.setdefault(_chat(line), level):
@@ -366,7 +366,7 @@ class _Commands:
     def _unasked(self) -> Iterator[Finding]:
         known = {command.content for command in self._account.commands}
         for content in self._sent.keys() - known:
-            yield Finding("strange", f"WeChat got what nobody asked for: {content[:80]!r}")
+            yield Finding("strange", f"WeChat got a text of no command: {content[:80]!r}")
 
     def _keys(self) -> Iterator[Finding]:
         """All attempts of a command have one client id, and each client id is of one command."""

@@ -51,7 +51,7 @@ class QuestionJudge:
         yield from self._later_answer(question, events)
 
     def _is_of(self, question: PublishedQuestion, event: JsonBody) -> bool:
-        """Returns whether somebody gave this answer to this question."""
+        """Returns whether this answer was given to this question."""
         message_id = str(event.get("message_id", ""))
         return any(
             (answer.message_id, answer.key) == (message_id, event["key"]) for answer in question.answers

@@ -30,7 +30,7 @@ class Machine:
 
 @dataclass(kw_only=True)
 class Figures:
-    """Sums over runs; `recoveries` are seconds by the kind of a single disruption and by what came through."""
+    """Sums over runs; `recoveries` are seconds by the kind of a single disruption, for messages and commands."""
 
     runs: int = 0
     seconds: float = 0.0

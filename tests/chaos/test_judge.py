@@ -254,7 +254,7 @@ def test_a_refusal_that_is_said_for_ever_is_a_finding():
 def on_wecom(
     *stored: str, logs: tuple[ConnectionLog, ...], lost: tuple[str, ...] = (), gap: Gap | None = None
 ) -> AccountEvidence:
-    """Somebody wrote m1, m2 … to a bot, one a minute; these are stored, and this gap was told."""
+    """Returns evidence of WeCom: a person wrote m1, m2 … , one a minute; these are stored, and this gap was published."""
     names = sorted({name for log in logs for name in log.messages} | {*lost})
     return replace(
         correct_evidence(),

@@ -38,11 +38,11 @@ class ClusterDisruption:
     - `unreachable`: the machines that could not act or be reached meanwhile, though their connections stayed open.
     - `lost`: the accounts that had to move (or to start again), and `allowed`: how long a move may take, counted
       from `since`. What the `target` does before the end of the disruption is no move.
-    - `machines_with_wrong_key`: the machines that may serve nobody before its end, since their key is not the database's.
+    - `machines_with_wrong_key`: the machines that may serve no account before its end, since their key is another one.
     - `database_outage`: begin and end of the time without a database; (0, 0) without one.
     - `reload_reported`: whether a refused file was reported in `login/state` while it was refused, and afterwards; None without
       one.
-    - `recovery`: the seconds until the next message and the next command of each account came through.
+    - `recovery`: the seconds until the next message and the next command of each account arrived.
     """
 
     kind: str

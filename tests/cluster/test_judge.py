@@ -275,8 +275,8 @@ def test_an_instance_that_serves_without_a_database_is_a_finding():
     assert "database" in kinds, "the will has not been sent"
 
 
-@pytest.mark.parametrize(("told", "count"), [((True, False), 0), ((False, False), 1), ((True, True), 1)])
-def test_a_refused_file_that_is_not_reported_or_reported_for_ever_is_a_finding(told, count):
-    reload = replace(KILL, kind="refused reload", reload_reported=told)
+@pytest.mark.parametrize(("reported", "count"), [((True, False), 0), ((False, False), 1), ((True, True), 1)])
+def test_a_refused_file_that_is_not_reported_or_reported_for_ever_is_a_finding(reported, count):
+    reload = replace(KILL, kind="refused reload", reload_reported=reported)
     findings = judge_cluster(replace(correct_evidence(), disruptions=[reload]))
     assert [finding.kind for finding in findings] == ["reload"] * count

@@ -34,7 +34,7 @@ def missing() -> str:
 
 
 def may_trace() -> bool:
-    """Returns whether a program may trace another here; true also where strace is missing, which `missing` says."""
+    """Returns whether a program may trace another one; true also without strace, which `missing` reports."""
     return STRACE is None or not subprocess.run([STRACE, "-o", "/dev/null", "true"], check=False).returncode
 
 

@@ -1,4 +1,4 @@
-"""A web server from which files may be fetched, and which writes whatever a test wants."""
+"""A web server that serves files, and writes any bytes that a test wants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Script = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Server:
-    """Answers every request with what its script writes. `requests` are their heads."""
+    """A server that answers each request with its script. `requests` has the heads of the requests."""
 
     def __init__(self, script: Script, url: str) -> None:
         self.script = script
@@ -25,12 +25,12 @@ class Server:
             await self.script(head, writer)
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the other side has gone, or the test is over
+            pass  # the client has disconnected, or the test has ended
         finally:
             writer.close()
 
     def header(self, name: str) -> str:
-        """Of the last request; empty without it."""
+        """Returns a header of the last request; empty without it."""
         lines = self.requests[-1].decode().split("\r\n")
         return next((line.partition(": ")[2] for line in lines if line.lower().startswith(f"{name}: ")), "")
 

@@ -126,29 +126,29 @@ class ILinkClient:
         answer = await self.http.get(
             "/ilink/bot/get_qrcode_status", params={"qrcode": handle, **query}, headers=APP
         )
-        told: Json = answer.json()
-        return told
+        answer_json: Json = answer.json()
+        return answer_json
 
     async def log_in(self, person: str = "me") -> Json:
         """Scans and confirms a code, and keeps the credentials."""
         handle = (await self.qrcode())["qrcode"]
         await self.control("scan", person=person)
         await self.control("confirm")
-        told = await self.status(handle)
-        self.token, self.user_id = told["bot_token"], told["ilink_user_id"]
-        self.bot_id, self.cursor, self.context_token = told["ilink_bot_id"], "", ""
-        return told
+        answer_json = await self.status(handle)
+        self.token, self.user_id = answer_json["bot_token"], answer_json["ilink_user_id"]
+        self.bot_id, self.cursor, self.context_token = answer_json["ilink_bot_id"], "", ""
+        return answer_json
 
     async def poll(self) -> Json:
         """Calls getupdates once, without moving the cursor."""
-        told: Json = await self.call("getupdates", get_updates_buf=self.cursor)
-        return told
+        answer_json: Json = await self.call("getupdates", get_updates_buf=self.cursor)
+        return answer_json
 
     async def new(self) -> list[Json]:
         """Returns the new messages, and moves the cursor."""
-        told = await self.poll()
-        self.cursor = told.get("get_updates_buf") or self.cursor
-        messages: list[Json] = told.get("msgs", [])
+        answer_json = await self.poll()
+        self.cursor = answer_json.get("get_updates_buf") or self.cursor
+        messages: list[Json] = answer_json.get("msgs", [])
         for message in messages:
             self.context_token = message.get("context_token", self.context_token)
         return messages
@@ -168,8 +168,8 @@ class ILinkClient:
 
     async def send(self, *items: Json, **fields: Any) -> Json:
         """Sends a message with these items."""
-        told: Json = await self.call("sendmessage", msg=self.message(*items, **fields))
-        return told
+        answer_json: Json = await self.call("sendmessage", msg=self.message(*items, **fields))
+        return answer_json
 
     async def upload_url(self, data: bytes, kind: str, key: bytes, **fields: Any) -> tuple[str, Json]:
         """Requests an address for an upload; returns the filekey and the answer."""
@@ -194,10 +194,10 @@ class ILinkClient:
     async def upload(self, data: bytes, kind: str, *, own_url: bool = False) -> Json:
         """Uploads a file; returns its `media`."""
         key = random.randbytes(16)
-        filekey, told = await self.upload_url(data, kind, key)
-        url = told["upload_full_url"]
+        filekey, answer_json = await self.upload_url(data, kind, key)
+        url = answer_json["upload_full_url"]
         if own_url:
-            param = quote(told["upload_param"], safe="")
+            param = quote(answer_json["upload_param"], safe="")
             url = f"/c2c/upload?encrypted_query_param={param}&filekey={filekey}"
         answer = await self.put(url, encrypt(data, key))
         assert answer.status_code == 200, answer.headers

@@ -23,7 +23,7 @@ CONTACTS = {
     "family": {"group": "相亲相爱一家人"},
     "work": {"group": "项目组"},
 }
-"""The topic levels of everybody who writes here."""
+"""The contacts of the account, by topic level."""
 
 WRITERS = {
     "wife": "wife",
@@ -33,7 +33,7 @@ WRITERS = {
     "work": "hanmeimei",
     "filehelper": "me",
 }
-"""Who writes in each chat."""
+"""The person who writes in each chat."""
 
 USERS = ("wife", "mom", "family", "filehelper")
 """The recipients of commands."""
@@ -117,9 +117,9 @@ class Traffic:
         return stop.is_set()
 
 
-def _published(way: Subscriber, topic: str, body: str) -> bool:
+def _published(client: Subscriber, topic: str, body: str) -> bool:
     try:
-        way.publish(topic, body)
+        client.publish(topic, body)
     except RuntimeError:  # paho's word for a connection that is not there
         time.sleep(0.05)
         return False
@@ -135,17 +135,17 @@ async def wait_until_delivered(
     record: TrafficRecord,
     subscriber: Subscriber,
     control: SimulatorControl,
-    patience: float = MAX_WAIT_SECONDS,
+    timeout_seconds: float = MAX_WAIT_SECONDS,
 ) -> list[str]:
     """Waits until everything was delivered, or nothing is for so many seconds; returns the broken promises."""
     least = record.missing(subscriber.received)
     loop = asyncio.get_running_loop()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(patience) as deadline:
+        async with asyncio.timeout(timeout_seconds) as deadline:
             while missing := record.missing(subscriber.received):
                 if missing < least:
                     least = missing
-                    deadline.reschedule(loop.time() + patience)
+                    deadline.reschedule(loop.time() + timeout_seconds)
                 enough = subscriber.count + missing
                 await asyncio.to_thread(subscriber.wait_until, lambda received: len(received) >= enough, 1.0)  # noqa: B023
     return record.problems(subscriber.received, await control.get("sent"))

@@ -28,14 +28,17 @@ class Tunnel:
             method, target, _ = head.split(" ", 2)
             assert method == "CONNECT", head
             self.hosts.append(target.rpartition(":")[0])
-            there, back = await asyncio.open_connection("127.0.0.1", self._port)
+            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            ways = [asyncio.create_task(_copy(reader, back)), asyncio.create_task(_copy(there, writer))]
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            back.close()
+            tasks = [
+                asyncio.create_task(_copy(reader, server_writer)),
+                asyncio.create_task(_copy(server_reader, writer)),
+            ]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            server_writer.close()
         writer.close()
 
     async def end(self) -> None:

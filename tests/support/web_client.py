@@ -165,7 +165,7 @@ class WebClient:
         return await self.http.post(self.path(endpoint, query), content=content, headers=headers)
 
     async def post(self, endpoint: str, query: str = "", /, **body: Any) -> Json:
-        """POST a JSON call; returns the JSON that came."""
+        """Sends a JSON call; returns the JSON of the answer."""
         answer: Json = json.loads((await self.send(endpoint, query, **body)).content)
         return answer
 
@@ -274,18 +274,18 @@ class WebClient:
             data=fields,
             files={"filename": (name, part, "application/octet-stream")},
         )
-        told: Json = json.loads(answer.content)
-        return told
+        answer_json: Json = json.loads(answer.content)
+        return answer_json
 
     async def upload(self, name: str, data: bytes, media_type: str = "doc", **other: Any) -> Json:
         """Uploads all parts of a file in order; returns the last answer."""
-        asked, told = self.upload_request(data, **other), {}
+        asked, answer_json = self.upload_request(data, **other), {}
         parts = [data[place : place + PART] for place in range(0, len(data), PART)]
         for number, part in enumerate(parts):
             chunk = {"chunks": str(len(parts)), "chunk": str(number)} if len(parts) > 1 else {}
             fields = self.upload_fields(name, len(data), media_type, asked, **chunk)
-            told = await self.upload_part(name, part, fields)
-        return told
+            answer_json = await self.upload_part(name, part, fields)
+        return answer_json
 
     async def fetch(self, endpoint: str, query: Json, **headers: str) -> httpx.Response:
         """GET a download; `skey` and Referer are added where the query has no skey."""
@@ -294,7 +294,7 @@ class WebClient:
         return await self.http.get(PREFIX + endpoint, params=asked, headers=referer)
 
     async def fetch_file(self, message: Json, **query: str | None) -> httpx.Response:
-        """webwxgetmedia for a file that came; `query` overrides parameters, None leaves one out."""
+        """Calls webwxgetmedia for a received file; `query` overrides parameters, None leaves one out."""
         asked = {
             "sender": message["FromUserName"],
             "mediaid": message["MediaId"],

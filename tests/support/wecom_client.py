@@ -52,7 +52,7 @@ def button_card(task_id: str, *texts: str, **fields: Any) -> Json:
 
 
 class WeComClient:
-    """One program. `callbacks` are those that nobody has taken yet; other frames answer a call."""
+    """A client. `callbacks` are those that `next` has not returned yet; other frames answer a call."""
 
     def __init__(self, url: str, **options: Any) -> None:
         usual: dict[str, Any] = {"timeout": MAX_REQUEST_SECONDS, "verify": system_trust()}

@@ -43,7 +43,7 @@ class Uploads:
         self.pieces: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
         #: Whole files, by media id.
         self.files: dict[str, bytes] = {}
-        #: The commands that came, with the index of pieces.
+        #: The received commands, with the index of pieces.
         self.log: list[tuple[str, int]] = []
         self.violations: list[str] = []
         self.faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
