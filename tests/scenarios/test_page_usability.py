@@ -24,8 +24,7 @@ from tests.support.page import (
     result,
 )
 from tests.support.web import PNG, FakeMediaLibrary, running_web_server
-from wx2mqtt.bridge.account_owner import OwnerNeed
-from wx2mqtt.bridge.bot_owner import BotOwnerState
+from wx2mqtt.bridge.bot_owner import BotOwnerState, OwnerNeed
 from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem

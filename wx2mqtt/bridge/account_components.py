@@ -71,9 +71,9 @@ class AccountComponents:
         # From WeChat
         self.media = MediaDownloader(ctx, self.publisher)
         self.inbound = InboundMessages(ctx, echoes, self.publisher, self.status, self.media)
-        self.owner = AccountOwner(ctx, self.sender)
-        self.session = LoginSession(ctx, self.inbound, self.owner, self.sender)
-        self.bot_owner = BotOwner(ctx, self.owner, self.session, self.inbound)
+        self.bot_owner = BotOwner(ctx, self.inbound.apply_people)
+        self.owner = AccountOwner(ctx, self.bot_owner, self.sender)
+        self.session = LoginSession(ctx, self.inbound, self.owner, self.bot_owner, self.sender)
 
         # Retained topics that are made from several components
         self.windows = ReplyWindowTopics(ctx, self.retained, self.session.state, self.sender.window_wait)

@@ -7,26 +7,23 @@
 The owner can ask for another account: with `expect` in the configuration, or with a request for a login of a
 new owner.
 
-On WeCom that account is a bot, and no login says which person is its owner. Nobody is trusted there until the
-operator has said two things, which the store remembers as well: that the bot is theirs, and who the owner is.
+On WeCom that account is a bot. Which person is its owner no login says, but the operator (`bot_owner.py`).
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from enum import StrEnum
 from typing import Protocol
 
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.bridge.bot_owner import BotOwner
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.people.evidence import OwnerTrust
-from wx2mqtt.errors import BadCommand, StoreError, Wx2MqttError
+from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.model import ChatKind, Contact, Handle, Owner
+from wx2mqtt.model import ChatKind, Contact, Owner
 from wx2mqtt.settings.schema import Expect
 from wx2mqtt.store.remembered_owners import NOTHING_SAID, NamedOwner
 
@@ -41,34 +38,20 @@ class WrongAccount(Wx2MqttError):
         self.nickname = nickname
 
 
-class OwnerNeed(StrEnum):
-    """What the operator has not said yet; the value is the key of the sentence that asks for it."""
-
-    NOTHING = ""
-    #: Whether this bot, which a scan made, is theirs.
-    BOT = "owner_unconfirmed"
-    #: Who of the people is the owner.
-    PERSON = "owner_unnamed"
-
-
 class AccountOwner:
-    """The remembered account of one backend, and on WeCom what the operator has said of it."""
+    """The remembered account of one backend. What the operator says of a bot is stored with it."""
 
-    def __init__(self, ctx: AccountContext, commands: CommandsOfLogin) -> None:
+    def __init__(self, ctx: AccountContext, bot_owner: BotOwner, commands: CommandsOfLogin) -> None:
         self._ctx = ctx
+        self._bot_owner = bot_owner
         self._commands = commands
         self._backend_name = ctx.backend.capabilities.backend
-        #: Whether the operator names the owner, since no login does.
-        self.is_named_by_operator = ctx.backend.capabilities.owner_is_named
+        #: Whether the account is a bot, behind which another person may be without a change of its id.
+        self._is_bot = bot_owner.is_named_by_operator
         #: The id of the account in the store (`_id_of`); empty before the first login.
         self._stored_id = ctx.saved_state.owner_ids.get(self._backend_name, "")
         #: The id of the accepted account. It differs from `_stored_id` only until `accept` has stored it.
         self._accepted_id = self._stored_id
-        #: What the operator has said, as it is stored.
-        self._said = ctx.saved_state.named_owners.get(self._backend_name, NOTHING_SAID)
-        #: Locked while the operator says something: what is checked must hold until it is stored.
-        self._said_lock = asyncio.Lock()
-        self._set_trust()
 
     @property
     def is_known(self) -> bool:
@@ -87,7 +70,7 @@ class AccountOwner:
             await self._ctx.journal.owner.remember(self._backend_name, self._id_of(owner))
             self._stored_id = self._id_of(owner)
             self._accepted_id = self._stored_id
-            self._set_trust()
+            self._bot_owner.use(self._stored_id, self._bot_owner.said)
 
     def may_resume(self, owner: Owner, *, new_owner: bool) -> bool:
         """Returns whether a saved login of this account may be used.
@@ -102,7 +85,7 @@ class AccountOwner:
         is_same = self._id_of(owner) == self._accepted_id
         if not new_owner:
             return is_same
-        return self.is_named_by_operator or not is_same
+        return self._is_bot or not is_same
 
     def is_remembered(self, owner: Owner) -> bool:
         """Returns whether this is the remembered account, so that it may renew the login."""
@@ -130,22 +113,22 @@ class AccountOwner:
         owner_id = self._id_of(owner)
         self._accepted_id = owner_id
         is_other_account = bool(self._stored_id) and owner_id != self._stored_id
-        is_other_person = bool(self._stored_id) and new_owner and self.is_named_by_operator
+        is_other_person = bool(self._stored_id) and new_owner and self._is_bot
         if is_other_account or is_other_person:
             said = replace(NOTHING_SAID, is_confirmed=is_configured)
-            forgets_people = is_other_account and self.is_named_by_operator
+            forgets_people = is_other_account and self._is_bot
             await self._change_owner(owner_id, said, on_store_failure, forgets_people=forgets_people)
         else:
-            said = replace(self._said, is_confirmed=self._said.is_confirmed or is_configured)
-            if (owner_id, said) == (self._stored_id, self._said):
+            known = self._bot_owner.said
+            said = replace(known, is_confirmed=known.is_confirmed or is_configured)
+            if (owner_id, said) == (self._stored_id, known):
                 return
             await retry_until_stored(
                 lambda: self._ctx.journal.owner.remember(self._backend_name, owner_id, said),
                 on_store_failure,
             )
         self._stored_id = owner_id
-        self._said = said
-        self._set_trust()
+        self._bot_owner.use(owner_id, said)
 
     async def _change_owner(
         self,
@@ -194,63 +177,8 @@ class AccountOwner:
     def _expected(self) -> Expect:
         return self._ctx.settings.account.expect
 
-    # On WeCom, where the operator names the owner
-
-    @property
-    def bot_id(self) -> str:
-        """The remembered bot; empty before the first login."""
-        return self._stored_id
-
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether the bot is the operator's: it is in the configuration, or they have said so."""
-        return self._said.is_confirmed
-
-    @property
-    def person(self) -> Handle | None:
-        """The handle of the owner; None while nobody is named. `expect` counts more than what was said."""
-        if self._expected.wecom:
-            contact = self._ctx.backend.contact_of_id(self._expected.wecom, ChatKind.FRIEND)
-            return None if contact is None else contact.handle
-        return Handle(self._said.person) if self._said.person else None
-
-    @property
-    def need(self) -> OwnerNeed:
-        """What the operator must say before anybody, or the owner, is trusted."""
-        if not self.is_named_by_operator or not self._stored_id:
-            return OwnerNeed.NOTHING
-        if not self.is_confirmed:
-            return OwnerNeed.BOT
-        return OwnerNeed.PERSON if self.person is None else OwnerNeed.NOTHING
-
-    async def confirm(self, bot_id: str) -> None:
-        """Stores that this bot is the operator's. Raises `BadCommand` if another bot is in use."""
-        async with self._said_lock:
-            if not bot_id or bot_id != self._stored_id:
-                raise BadCommand("bad_request", "other_bot")
-            await self._store_said(replace(self._said, is_confirmed=True))
-
-    async def name(self, person: Handle) -> None:
-        """Stores who is the owner. Raises `BadCommand` if there is one, whom only a new login changes."""
-        async with self._said_lock:
-            if self.person is not None:
-                raise BadCommand("bad_request", "owner_named")
-            await self._store_said(replace(self._said, person=person))
-
-    async def _store_said(self, said: NamedOwner) -> None:
-        """Stores what the operator has said. Raises `StoreError`; then nothing is changed."""
-        await self._ctx.journal.owner.remember(self._backend_name, self._stored_id, said)
-        self._said = said
-        self._set_trust()
-
-    def _set_trust(self) -> None:
-        if self.is_named_by_operator:
-            nobody = Handle(self._stored_id or self._backend_name)  # no person has the handle of the bot
-            trust = OwnerTrust(owner=self.person or nobody, is_confirmed=self.is_confirmed)
-            self._ctx.registry.set_trust(trust)
-
     def known_contacts(self) -> list[Contact]:
-        """Returns the owner, and whom the pins name by an id: they can be written to before they write."""
+        """Returns whom the configuration names by an id: they can be written to before they write."""
         ids = [pin.wecom for pin in self._ctx.settings.pins.values() if pin.wecom]
         contacts = [self._new_contact_of(wecom_id) for wecom_id in ids]
         if self._expected.wecom:

@@ -20,6 +20,7 @@ import structlog
 
 from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.bridge.account_owner import AccountOwner, CommandsOfLogin, WrongAccount
+from wx2mqtt.bridge.bot_owner import BotOwner
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import POLL_WATCHDOG_SECONDS, InboundMessages, ReceiveLoop
 from wx2mqtt.bridge.login import MAX_QR_CODES, AccountLogin, LoginAttempt, TooManyQrCodes
@@ -68,14 +69,19 @@ class LoginSession:
     """
 
     def __init__(
-        self, ctx: AccountContext, inbound: InboundMessages, owner: AccountOwner, commands: CommandsOfLogin
+        self,
+        ctx: AccountContext,
+        inbound: InboundMessages,
+        owner: AccountOwner,
+        bot_owner: BotOwner,
+        commands: CommandsOfLogin,
     ) -> None:
         self._ctx = ctx
         self._inbound = inbound
         self._owner = owner
         self._commands = commands
         #: What `login/state` says.
-        self.state = LoginStateTracker(ctx, owner)
+        self.state = LoginStateTracker(ctx, bot_owner)
         self._requests = ctx.login_requests
         self._account_login = AccountLogin(ctx, owner, self.state)
         self._receive_loop = ReceiveLoop(ctx, inbound, commands, self.state)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import structlog
 
-from wx2mqtt.bridge.account_owner import AccountOwner
+from wx2mqtt.bridge.bot_owner import BotOwner
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.clock import Backoff, now_ms
@@ -53,9 +53,10 @@ class LoginStateTracker:
     - a renewal of the login is offered.
     """
 
-    def __init__(self, ctx: AccountContext, owner: AccountOwner) -> None:
+    def __init__(self, ctx: AccountContext, bot_owner: BotOwner) -> None:
         self._ctx = ctx
-        self._owner = owner
+        self._bot_owner = bot_owner
+        bot_owner.changed.connect(self.refresh)
         #: When WeChat last answered, in milliseconds; None before the first answer.
         self.last_answer: int | None = None
         #: None while no renewal is offered.
@@ -95,10 +96,10 @@ class LoginStateTracker:
     def _online_reason_and_need(self, needs: Needs | None) -> tuple[str, Needs | None]:
         """Returns what the state `online` says while no renewal is offered."""
         reason = self._online_reason
-        owner_need = self._owner.need
+        owner_need = self._bot_owner.need
         if owner_need:
             needs = Needs.OWNER
-            reason = self.text(owner_need, bot=self._owner.bot_id)
+            reason = self.text(owner_need, bot=self._bot_owner.bot_id)
         if self._ctx.shared.reload_status.is_refused:
             reason = self._ctx.shared.reload_status.sentence(self._ctx.language)
         return reason, needs

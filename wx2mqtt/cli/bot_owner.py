@@ -17,7 +17,7 @@ from typing import Protocol, TextIO
 from typing_extensions import override
 
 from wx2mqtt.bridge.account import Account
-from wx2mqtt.bridge.account_owner import OwnerNeed
+from wx2mqtt.bridge.bot_owner import OwnerNeed
 from wx2mqtt.cli.terminal import read_line
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text

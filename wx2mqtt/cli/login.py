@@ -185,14 +185,14 @@ class _VerificationCodeInput:
 
 async def _accept(account: Account, step: LoggedIn, *, new_owner: bool) -> None:
     """Remembers whose login it is. Logs out and raises `WrongAccount` if it is not the owner's account."""
-    owner = account.components.owner
+    components = account.components
     try:
-        await owner.accept(step.owner, new_owner=new_owner, is_configured=step.is_configured)
+        await components.owner.accept(step.owner, new_owner=new_owner, is_configured=step.is_configured)
     except WrongAccount:
         await account.ctx.backend.logout()
         raise
-    if owner.is_named_by_operator:
-        await account.components.session.start_receiving(step)
+    if components.bot_owner.is_named_by_operator:
+        await components.session.start_receiving(step)
     elif not step.resumed:
         await account.ctx.journal.received.set_cursor(step.login_id, step.cursor)
 
@@ -200,9 +200,9 @@ async def _accept(account: Account, step: LoggedIn, *, new_owner: bool) -> None:
 async def _log_in_here(account: Account, out: TextIO, language: Language, *, new_owner: bool) -> None:
     """Logs in and stores the login. Raises what `_accept` raises."""
     qr_count = 0
-    owner = account.components.owner
+    owner, bot_owner = account.components.owner, account.components.bot_owner
     await owner.adopt_saved_login()
-    if new_owner and owner.is_named_by_operator:
+    if new_owner and bot_owner.is_named_by_operator:
         await account.ctx.backend.logout()  # the bot of a scan is forgotten, so that another one can be made
     usable = partial(owner.may_resume, new_owner=new_owner)
     async with aclosing(account.ctx.backend.login(resume=not new_owner, usable=usable)) as steps:
@@ -223,7 +223,7 @@ async def _log_in_here(account: Account, out: TextIO, language: Language, *, new
                 if not sys.stdin.isatty():
                     raise Wx2MqttError(bridge_text(language, "no_terminal_code"))
                 account.ctx.backend.enter_verification_code(await read_line())
-    if owner.need:
+    if bot_owner.need:
         await ask_about_owner(OwnerHere(account), out, language)
 
 

@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.configuration import backend_section
-from wx2mqtt.bridge.account_owner import OwnerNeed
+from wx2mqtt.bridge.bot_owner import OwnerNeed
 from wx2mqtt.diagnostics.check_report import CheckReport
 from wx2mqtt.diagnostics.check_target import AccountTarget, DiagnosticTarget
 from wx2mqtt.errors import BackendError, LoggedOut, LoginRefused, StoreError, Wx2MqttError

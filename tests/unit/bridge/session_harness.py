@@ -13,6 +13,7 @@ from typing import Any
 from tests.support.pauseless_loop import run_without_pauses
 from tests.unit.bridge.contexts import FakeQuota, context, settings, shared
 from wx2mqtt.bridge.account_owner import AccountOwner
+from wx2mqtt.bridge.bot_owner import BotOwner
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.login_session import LoginSession
 from wx2mqtt.bridge.login_state import LoginStatus
@@ -357,8 +358,9 @@ class SessionHarness:
             waiting=SimpleNamespace(commit_lock=asyncio.Lock()), enqueue=self.enqueued_media.extend
         )
         self.inbound = InboundMessages(self.ctx, self.echoes, publisher, status, media)
-        self.owner = AccountOwner(self.ctx, self.sender)
-        self.session = LoginSession(self.ctx, self.inbound, self.owner, self.sender)
+        self.bot_owner = BotOwner(self.ctx, self.inbound.apply_people)
+        self.owner = AccountOwner(self.ctx, self.bot_owner, self.sender)
+        self.session = LoginSession(self.ctx, self.inbound, self.owner, self.bot_owner, self.sender)
         self._running: asyncio.Task[None] | None = None
 
     def _add_report(self, login: LoginStatus) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.bridge.session_harness import QR_CODE, FakeBackend, SessionHarness, message, run_scenario
-from wx2mqtt.bridge.account_owner import AccountOwner, OwnerNeed
-from wx2mqtt.bridge.bot_owner import BotOwner
+from wx2mqtt.bridge.bot_owner import BotOwner, OwnerNeed
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.errors import BadCommand, LoggedOut, StoreError
@@ -58,10 +57,6 @@ def login(bot: Owner = BOT, *, is_configured: bool = False) -> LoggedIn:
     )
 
 
-def bot_owner_of(harness: SessionHarness) -> BotOwner:
-    return BotOwner(harness.ctx, harness.owner, harness.session, harness.inbound)
-
-
 def receive_from(harness: SessionHarness, *handles: Handle) -> None:
     """Lets the bot receive a message from each handle."""
     for number, handle in enumerate(handles):
@@ -95,13 +90,13 @@ async def refused(call: object) -> str:
 def test_a_scanned_bot_asks_first_whether_it_is_the_right_one_and_then_who_its_owner_is():
     async def scenario(harness: SessionHarness) -> None:
         await log_in(harness)
-        assert (harness.session.login.needs, harness.owner.need) == (Needs.OWNER, OwnerNeed.BOT)
+        assert (harness.session.login.needs, harness.bot_owner.need) == (Needs.OWNER, OwnerNeed.BOT)
         assert trust_of_messages(harness) == [False, False, False]
-        assert await refused(bot_owner_of(harness).confirm("aib2")) == "bad_request other_bot"
-        await bot_owner_of(harness).confirm("aib1")
-        assert (harness.session.login.needs, harness.owner.need) == (Needs.OWNER, OwnerNeed.PERSON)
-        await bot_owner_of(harness).name("li")
-        assert (harness.session.login.needs, harness.owner.need) == (Needs.NOTHING, OwnerNeed.NOTHING)
+        assert await refused(harness.bot_owner.confirm("aib2")) == "bad_request other_bot"
+        await harness.bot_owner.confirm("aib1")
+        assert (harness.session.login.needs, harness.bot_owner.need) == (Needs.OWNER, OwnerNeed.PERSON)
+        await harness.bot_owner.name("li")
+        assert (harness.session.login.needs, harness.bot_owner.need) == (Needs.NOTHING, OwnerNeed.NOTHING)
         assert harness.journal.named_owners[-1] == NamedOwner(is_confirmed=True, person="user:li")
         person = harness.registry.by_handle(LI)
         assert person is not None
@@ -114,8 +109,8 @@ def test_a_scanned_bot_asks_first_whether_it_is_the_right_one_and_then_who_its_o
 def test_a_bot_of_the_configuration_needs_no_confirmation():
     async def scenario(harness: SessionHarness) -> None:
         await log_in(harness, is_configured=True)
-        assert harness.owner.need is OwnerNeed.PERSON
-        answer = await bot_owner_of(harness).answer_request({"user": "wang"})
+        assert harness.bot_owner.need is OwnerNeed.PERSON
+        answer = await harness.bot_owner.answer_request({"user": "wang"})
         assert answer == {"user": "wang", "bot": "aib1", "confirmed": True, "trusted": True}
         receive_from(harness, WANG, LI, FAMILY)
         harness.journal.items.clear()
@@ -130,12 +125,12 @@ def test_a_bot_of_the_configuration_needs_no_confirmation():
 def test_a_request_names_the_owner_and_confirms_nothing():
     async def scenario(harness: SessionHarness) -> None:
         await log_in(harness)
-        answer = await bot_owner_of(harness).answer_request({"user": "li"})
+        answer = await harness.bot_owner.answer_request({"user": "li"})
         assert answer == {"user": "li", "bot": "aib1", "confirmed": False, "trusted": False}
         before = harness.session.login.needs
-        await bot_owner_of(harness).confirm("aib1")
+        await harness.bot_owner.confirm("aib1")
         assert (before, harness.session.login.needs) == (Needs.OWNER, Needs.NOTHING)
-        state = bot_owner_of(harness).state
+        state = harness.bot_owner.state
         assert state is not None
         assert (state.user, {entry.user for entry in state.people}) == ("li", {"li", "wang"})
 
@@ -154,8 +149,8 @@ def test_a_request_names_the_owner_and_confirms_nothing():
 def test_who_cannot_be_the_owner(fields: dict[str, Json], refusal: str):
     async def scenario(harness: SessionHarness) -> None:
         await log_in(harness, is_configured=True)
-        assert (await refused(bot_owner_of(harness).answer_request(dict(fields)))).startswith(refusal)
-        assert harness.owner.need is OwnerNeed.PERSON
+        assert (await refused(harness.bot_owner.answer_request(dict(fields)))).startswith(refusal)
+        assert harness.bot_owner.need is OwnerNeed.PERSON
 
     run_scenario(scenario, backend=FakeBotBackend())
 
@@ -163,17 +158,17 @@ def test_who_cannot_be_the_owner(fields: dict[str, Json], refusal: str):
 def test_there_is_one_owner_until_a_login_of_a_new_one_which_keeps_the_people_of_the_same_bot():
     async def scenario(harness: SessionHarness) -> None:
         await log_in(harness, is_configured=True)
-        await bot_owner_of(harness).name("li")
-        assert await refused(bot_owner_of(harness).name("wang")) == "bad_request owner_named"
+        await harness.bot_owner.name("li")
+        assert await refused(harness.bot_owner.name("wang")) == "bad_request owner_named"
         harness.backend.logins.append([login(is_configured=True)])
         harness.ctx.login_requests.request_login(new_owner=True)
         await harness.run_for(5)
-        assert harness.owner.need is OwnerNeed.PERSON
+        assert harness.bot_owner.need is OwnerNeed.PERSON
         assert (harness.sender.owner_changes, harness.sender.forgotten) == (["aib1"], 0)
         person = harness.registry.by_topic_name("li")
         assert person is not None
         assert not person.trusted
-        await bot_owner_of(harness).name("wang")
+        await harness.bot_owner.name("wang")
         assert harness.journal.named_owners[-1] == NamedOwner(is_confirmed=True, person="user:wang")
 
     run_scenario(scenario, backend=FakeBotBackend())
@@ -182,8 +177,8 @@ def test_there_is_one_owner_until_a_login_of_a_new_one_which_keeps_the_people_of
 def test_another_bot_is_refused_and_as_a_new_owner_finds_nobody_of_the_one_before():
     async def scenario(harness: SessionHarness) -> None:
         await log_in(harness)
-        await bot_owner_of(harness).confirm("aib1")
-        await bot_owner_of(harness).name("li")
+        await harness.bot_owner.confirm("aib1")
+        await harness.bot_owner.name("li")
         harness.backend.logins.append([login(OTHER_BOT)])
         harness.ctx.login_requests.on_logged_out(LoggedOut("over"))
         await harness.run_for(5)
@@ -193,7 +188,7 @@ def test_another_bot_is_refused_and_as_a_new_owner_finds_nobody_of_the_one_befor
         await harness.run_for(5)
         assert (harness.sender.owner_changes, harness.sender.forgotten) == (["aib2"], 1)
         assert harness.journal.named_owners[-1] == NamedOwner()
-        assert harness.owner.need is OwnerNeed.BOT
+        assert harness.bot_owner.need is OwnerNeed.BOT
         assert harness.registry.count == 0
 
     run_scenario(scenario, backend=FakeBotBackend())
@@ -206,7 +201,7 @@ def test_the_configuration_names_the_owner_and_whom_it_names_is_there_before_the
         assert harness.session.login.needs is Needs.NOTHING
         names = {entry.user: (str(entry.kind), entry.trusted) for entry in harness.registry.directory()}
         assert names == {"me": ("friend", True), "wife": ("friend", True), "family": ("group", False)}
-        assert await refused(bot_owner_of(harness).name("wife")) == "bad_request owner_named"
+        assert await refused(harness.bot_owner.name("wife")) == "bad_request owner_named"
 
     pins = {"me": {"owner": True}, "wife": {"wecom": "wang"}, "family": {"wecom": "wrk1"}}
     registry = PeopleRegistry(
@@ -231,8 +226,8 @@ def test_a_named_owner_is_kept_over_a_restart_and_counts_before_the_login():
             owner_ids={"wecom": "aib1"},
             named_owners={"wecom": NamedOwner(is_confirmed=True, person="user:li")},
         )
-        owner = AccountOwner(harness.ctx, harness.sender)
-        assert (owner.need, owner.person, owner.bot_id) == (OwnerNeed.NOTHING, LI, "aib1")
+        owner = BotOwner(harness.ctx, harness.inbound.apply_people)
+        assert (owner.need, owner.owner, owner.bot_id) == (OwnerNeed.NOTHING, LI, "aib1")
         await harness.run_for(0)
 
     run_scenario(scenario, backend=FakeBotBackend())
@@ -243,8 +238,8 @@ def test_a_store_that_fails_changes_nothing():
         await log_in(harness, is_configured=True)
         harness.journal.owner_errors.append(StoreError("the disk is away"))
         with pytest.raises(StoreError):
-            await bot_owner_of(harness).name("li")
-        assert harness.owner.need is OwnerNeed.PERSON
+            await harness.bot_owner.name("li")
+        assert harness.bot_owner.need is OwnerNeed.PERSON
         person = harness.registry.by_handle(LI)
         assert person is not None
         assert not person.trusted
@@ -254,13 +249,13 @@ def test_a_store_that_fails_changes_nothing():
 
 def test_before_the_first_login_and_on_other_backends_nobody_can_be_named():
     async def scenario(harness: SessionHarness) -> None:
-        assert await refused(bot_owner_of(harness).name("li")) == "logged_out not_logged_in"
-        assert bot_owner_of(harness).state is None
+        assert await refused(harness.bot_owner.name("li")) == "logged_out not_logged_in"
+        assert harness.bot_owner.state is None
         await harness.run_for(0)
 
     async def on_web_wechat(harness: SessionHarness) -> None:
-        assert await refused(bot_owner_of(harness).name("li")) == "unsupported unsupported_action"
-        assert bot_owner_of(harness).state is None
+        assert await refused(harness.bot_owner.name("li")) == "unsupported unsupported_action"
+        assert harness.bot_owner.state is None
         await harness.run_for(0)
 
     run_scenario(scenario, backend=FakeBotBackend())

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.unit.bridge.contexts import context
-from wx2mqtt.bridge.account_owner import OwnerNeed
+from wx2mqtt.aio import Signal
+from wx2mqtt.bridge.bot_owner import OwnerNeed
 from wx2mqtt.bridge.login_requests import SessionPhase
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.login_tracker import (
@@ -48,7 +49,7 @@ class TrackerHarness:
 
     def __init__(self) -> None:
         self.reports: list[LoginStatus] = []
-        self.owner = SimpleNamespace(need=OwnerNeed.NOTHING, bot_id="aib1")
+        self.owner = SimpleNamespace(need=OwnerNeed.NOTHING, bot_id="aib1", changed=Signal())
         owner: Any = self.owner
         self.ctx = context()
         self.ctx.signals.login_changed.connect(self.reports.append)
@@ -82,7 +83,7 @@ def test_the_state_online_asks_for_an_owner_who_is_not_named():
     assert harness.tracker.status.needs is Needs.OWNER
     assert harness.tracker.status.reason == harness.tracker.text(OwnerNeed.BOT, bot="aib1")
     harness.owner.need = OwnerNeed.NOTHING
-    harness.tracker.refresh()
+    harness.owner.changed.emit()
     assert (harness.tracker.status.needs, harness.tracker.status.reason) == (
         Needs.NOTHING,
         "online as Butler",

@@ -15,9 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from markupsafe import Markup
 
-from wx2mqtt.bridge.account_owner import OwnerNeed
 from wx2mqtt.bridge.account_view import AccountView
-from wx2mqtt.bridge.bot_owner import BotOwnerState
+from wx2mqtt.bridge.bot_owner import BotOwnerState, OwnerNeed
 from wx2mqtt.bridge.people.directory import DirectoryEntry
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
 from wx2mqtt.store.question_records import AskedQuestion

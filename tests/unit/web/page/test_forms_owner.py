@@ -10,8 +10,7 @@ import pytest
 
 from tests.support.page import FakeAccountView, PageElements, bridge, entry
 from tests.support.web import application_client
-from wx2mqtt.bridge.account_owner import OwnerNeed
-from wx2mqtt.bridge.bot_owner import BotOwnerState
+from wx2mqtt.bridge.bot_owner import BotOwnerState, OwnerNeed
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.web.page.forms import OFFERED_PEOPLE
 
