@@ -25,7 +25,7 @@ from tests.docs.limit_rows import (
 from tests.docs.wechat_limits import WECHAT_AND_STORE_LIMITS
 from wx2mqtt import bounded_json, buttons, limits
 from wx2mqtt.app import operations, redaction
-from wx2mqtt.bridge import account_view, inbound_rows, inflight, outbox_rows, retained_commands, text_split
+from wx2mqtt.bridge import inbound_rows, inflight, message_lines, outbox_rows, retained_commands, text_split
 from wx2mqtt.bridge.commands import (
     fallback_alerts,
     fallback_queue,
@@ -350,7 +350,7 @@ _WEB_LIMITS = (
     limit("a search on the page", forms.MAX_QUERY_CHARACTERS, "characters", "is cut"),
     limit("the first contact that the page shows", contacts.MAX_OFFSET, "contacts", "counts as the limit"),
     limit("a message from the page", forms.MAX_FORM_TEXT_CHARACTERS, "characters", "is cut"),
-    limit("a picture in a list of the page", account_view.MAX_PREVIEW_BYTES, "bytes", "is not shown there"),
+    limit("a picture in a list of the page", message_lines.MAX_PREVIEW_BYTES, "bytes", "is not shown there"),
     limit(
         "the name of a file that a browser downloads",
         media_headers.MAX_NAME_BYTES,

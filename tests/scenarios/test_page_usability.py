@@ -99,7 +99,7 @@ def state_of_unclaimed_bot(need: OwnerNeed) -> BridgeState:
     view = FakeAccountView()
     view.login = login(LoginState.ONLINE, needs=Needs.OWNER, reason=LONG)
     people = (entry("ZhangSan"), entry("x" * 64, name=LONG))
-    view.owner_state = BotOwnerState(
+    view.bot_owner = BotOwnerState(
         need=need, bot_id="aib" + "K" * 40, is_confirmed=False, user="", people=people
     )
     return bridge(view)

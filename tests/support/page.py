@@ -8,11 +8,12 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
-from wx2mqtt.bridge.account_view import FoundMessages, MessageLine, PeoplePage
+from wx2mqtt.bridge.account_view import PeoplePage
 from wx2mqtt.bridge.bot_owner import BotOwnerState
 from wx2mqtt.bridge.counters import AccountCounters, CallStatistics
 from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import NEEDS, LoginStatus
+from wx2mqtt.bridge.message_lines import FoundMessages, MessageLine
 from wx2mqtt.bridge.people.directory import DirectoryEntry
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import BadCommand, StoreError
@@ -114,13 +115,13 @@ class FakeAccountView:
         self.topics = Topics(base)
         self.calls = CallStatistics()
         self.login = login()
-        self.owner_name = "王小明"
+        self.login_name = "王小明"
         self.test_recipient = "filehelper"
         self.has_contacts = True
         self.missing_safeguards = ""
         self.matches: list[MessageLine] = []
-        self.has_owner = True
-        self.owner_state: BotOwnerState | None = None
+        self.had_login = True
+        self.bot_owner: BotOwnerState | None = None
         self.refusal: BadCommand | None = None
         self.qr_image = b""
         self.forecasts: dict[str, WindowForecast] = {}

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 
 from tests.support.page import FakeAccountView, bridge
 from tests.support.web import FakeMediaLibrary, application_client, options
-from wx2mqtt.bridge.account_view import _preview_id
+from wx2mqtt.bridge.message_lines import _preview_id
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Json
 from wx2mqtt.web import media_headers

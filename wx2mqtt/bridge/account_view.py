@@ -14,61 +14,21 @@ from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.bot_owner import BotOwnerState
 from wx2mqtt.bridge.commands.http_commands import CommandCalls
 from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.message_lines import FoundMessages, MessageLine, message_line
 from wx2mqtt.bridge.people.directory import DirectoryEntry, is_in_a_name
 from wx2mqtt.bridge.requests.history_request import HistoryRequest
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.clock import now_ms
-from wx2mqtt.model import FILEHELPER, ChatKind, Json
+from wx2mqtt.model import FILEHELPER
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.person_records import Person
 from wx2mqtt.store.question_records import AskedQuestion
-from wx2mqtt.store.records import HistoryQuery, MediaState
+from wx2mqtt.store.records import HistoryQuery
 from wx2mqtt.store.traffic import HourCounts
 from wx2mqtt.values import frozen
 
 # A search compares so many people at a time, in about a millisecond.
 PEOPLE_BETWEEN_PAUSES = 500
-
-# A picture above this size is not shown in the list of messages, which may have many, but only when somebody
-# opens it.
-MAX_PREVIEW_BYTES = 2_000_000
-
-# The MIME types of pictures that a browser shows.
-PREVIEW_TYPES = frozenset(f"image/{subtype}" for subtype in ("png", "jpeg", "gif", "webp", "bmp"))
-
-_MEDIA_PATH = "/media/"
-
-
-@frozen
-class MessageLine:
-    """A received message."""
-
-    #: In RFC 3339.
-    time: str
-    user: str
-    chat: str
-    group: bool
-    sender: str
-    own: bool
-    kind: str
-    text: str
-    #: The id of its file, empty without one.
-    media: str
-    #: The id of a picture for a list: the thumbnail that WeChat made, else the picture itself; empty if
-    #: neither is stored or small enough.
-    preview: str = ""
-    #: The number of the message in its account; 0 if it is not known.
-    seq: int = 0
-
-
-@frozen
-class FoundMessages:
-    """Messages that a search found."""
-
-    #: The newest first.
-    lines: Sequence[MessageLine]
-    #: Whether there are older ones.
-    has_more: bool
 
 
 @frozen
@@ -81,12 +41,13 @@ class PeoplePage:
 
 
 class AccountView:
-    """One account for the web page."""
+    """One account for the web page: its login, the owner of a bot, messages, commands, and people."""
 
     def __init__(self, account: Account) -> None:
         ctx = account.ctx
         self.name = ctx.name
         self.topics = ctx.topics
+        #: How many calls to WeChat were made, and how they ended.
         self.calls = ctx.counters.calls
         #: Whether the backend knows contacts. If not, only the owner of the account writes to it.
         self.has_contacts = ctx.backend.capabilities.has_contacts
@@ -97,23 +58,54 @@ class AccountView:
         self._session = account.components.session
         self._history = HistoryRequest(ctx.journal, ctx.registry, ctx.topics.contacts)
 
+    # The login
+
     @property
     def login(self) -> LoginStatus:
         return self._session.login
 
     @property
-    def owner_name(self) -> str:
+    def login_name(self) -> str:
         """The name of the account that is logged in, else a topic name or id; empty before a login."""
-        owner = self._components.inbound.owner
-        if owner is None:
+        account = self._components.inbound.owner
+        if account is None:
             return ""
-        if self.owner_state is not None:  # the account is a bot, whoever its owner is
-            return owner.nickname or owner.handle
-        return owner.nickname or self.test_recipient
+        if account.nickname:
+            return account.nickname
+        if self.bot_owner is not None:
+            return account.handle  # the id of the bot
+        return self.test_recipient  # on iLink no login has a name: that of the person's chat with the bot
 
     @property
-    def owner_state(self) -> BotOwnerState | None:
-        """What is said of the owner of a bot, and what is missing; None on other backends."""
+    def had_login(self) -> bool:
+        """Whether an account has logged in before, so that another one is refused."""
+        return self._components.owner.is_known
+
+    @property
+    def qr_image(self) -> bytes:
+        """The PNG of the QR code to scan; empty without one."""
+        return self._components.status.qr_image
+
+    def request_login(self, *, new_owner: bool = False) -> None:
+        """Shows a new QR code, like `request/login`; without effect while logged in, unless `new_owner`."""
+        with self._ctx.in_log():
+            self._ctx.login_requests.request_login(new_owner=new_owner)
+
+    def enter_verification_code(self, code: str) -> bool:
+        """Passes on the number that the phone shows; returns False when WeChat has not asked for one."""
+        with self._ctx.in_log():
+            return self._session.enter_verification_code(code)
+
+    async def log_out(self) -> None:
+        """Ends the login, like `request/logout`; returns when that is done."""
+        with self._ctx.in_log():
+            await self._ctx.login_requests.request_logout()
+
+    # The owner of a bot, on WeCom
+
+    @property
+    def bot_owner(self) -> BotOwnerState | None:
+        """What the operator has said of the bot and its owner; None on other backends."""
         return self._components.bot_owner.state
 
     async def confirm_bot(self, bot_id: str) -> None:
@@ -125,6 +117,35 @@ class AccountView:
         """Makes the person with this topic name the owner. Raises `BadCommand`, `StoreError`."""
         with self._ctx.in_log():
             await self._components.bot_owner.name(user)
+
+    # Messages and traffic
+
+    async def recent_messages(self, limit: int) -> list[MessageLine]:
+        """Returns the newest messages, the newest first. Raises `StoreError`."""
+        newest = await self.search_messages("", None, limit)
+        return list(newest.lines)
+
+    async def search_messages(self, text: str, before: int | None, limit: int) -> FoundMessages:
+        """Returns the newest messages with this text, of those before the seq. Raises `StoreError`."""
+        query = HistoryQuery(text=text, before=before, limit=limit)
+        bodies, has_more = await self._history.find(query)
+        return FoundMessages(lines=[message_line(body) for body in reversed(bodies)], has_more=has_more)
+
+    async def last_hours(self, count: int) -> Sequence[HourCounts]:
+        """Returns what came and was sent in each of the last hours, the oldest first. Raises `StoreError`."""
+        return await self._ctx.journal.traffic.last_hours(count)
+
+    @property
+    def forecasts(self) -> Mapping[str, WindowForecast]:
+        """The reply windows and what can be sent in them, by topic name."""
+        return self._components.windows.forecasts
+
+    # Commands
+
+    async def send(self, user: str, text: str, command_id: str) -> None:
+        """Sends a text like a command on `out/<user>`, with the same result topics. Raises `StoreError`."""
+        with self._ctx.in_log():
+            await self._components.intake.accept(user, {"text": text, "id": command_id})
 
     @property
     def test_recipient(self) -> str:
@@ -140,34 +161,14 @@ class AccountView:
         """The key of the sentence about settings without which alarms are lost; empty if none is missing."""
         return self._ctx.settings.missing_safeguards
 
-    @property
-    def qr_image(self) -> bytes:
-        """The PNG of the QR code to scan; empty without one."""
-        return self._components.status.qr_image
-
-    @property
-    def forecasts(self) -> Mapping[str, WindowForecast]:
-        """The reply windows and what can be sent in them, by topic name."""
-        return self._components.windows.forecasts
-
-    async def recent_messages(self, limit: int) -> list[MessageLine]:
-        """Returns the newest messages, the newest first. Raises `StoreError`."""
-        newest = await self.search_messages("", None, limit)
-        return list(newest.lines)
-
-    async def search_messages(self, text: str, before: int | None, limit: int) -> FoundMessages:
-        """Returns the newest messages with this text, of those before the seq. Raises `StoreError`."""
-        query = HistoryQuery(text=text, before=before, limit=limit)
-        bodies, has_more = await self._history.find(query)
-        return FoundMessages(lines=[_line(body) for body in reversed(bodies)], has_more=has_more)
-
     async def recent_commands(self, limit: int) -> list[CommandRow]:
         """Returns the newest commands, the newest first. Raises `StoreError`."""
         return await self._ctx.journal.commands.list_newest(limit=limit)
 
-    async def last_hours(self, count: int) -> Sequence[HourCounts]:
-        """Returns what came and was sent in each of the last hours, the oldest first. Raises `StoreError`."""
-        return await self._ctx.journal.traffic.last_hours(count)
+    @property
+    def command_calls(self) -> CommandCalls:
+        """Accepts commands from the programs of `web.senders`."""
+        return self._components.command_calls
 
     async def open_questions(self, limit: int) -> list[AskedQuestion]:
         """Returns the open questions of its commands, those asked last first. Raises `StoreError`."""
@@ -178,6 +179,8 @@ class AccountView:
         is_closed = await self._ctx.journal.questions.close(command_id, now_ms())
         self._ctx.shared.changes.notify()
         return is_closed
+
+    # People
 
     async def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
         """Returns people who match a query: those who need a decision first, removed ones last.
@@ -200,36 +203,6 @@ class AccountView:
         # Who got another name during a pause is found by the next search.
         return PeoplePage(count=len(matches), entries=[entries[user] for user in users if user in entries])
 
-    async def send(self, user: str, text: str, command_id: str) -> None:
-        """Sends a text like a command on `out/<user>`, with the same result topics. Raises `StoreError`."""
-        with self._ctx.in_log():
-            await self._components.intake.accept(user, {"text": text, "id": command_id})
-
-    @property
-    def command_calls(self) -> CommandCalls:
-        """Accepts commands from the programs of `web.senders`."""
-        return self._components.command_calls
-
-    @property
-    def has_owner(self) -> bool:
-        """Whether the account of an earlier login is remembered, so that no other one may log in."""
-        return self._components.owner.is_known
-
-    def request_login(self, *, new_owner: bool = False) -> None:
-        """Shows a new QR code, like `request/login`; without effect while logged in, unless `new_owner`."""
-        with self._ctx.in_log():
-            self._ctx.login_requests.request_login(new_owner=new_owner)
-
-    def enter_verification_code(self, code: str) -> bool:
-        """Passes on the number that the phone shows; returns False when WeChat has not asked for one."""
-        with self._ctx.in_log():
-            return self._session.enter_verification_code(code)
-
-    async def log_out(self) -> None:
-        """Ends the login, like `request/logout`; returns when that is done."""
-        with self._ctx.in_log():
-            await self._ctx.login_requests.request_logout()
-
 
 def _rank(person: Person, has_problem: bool) -> int:
     """Returns the place in the list of people; the smallest is first."""
@@ -238,41 +211,3 @@ def _rank(person: Person, has_problem: bool) -> int:
     if person.removed or person.stranger:
         return 3
     return 1 if person.trusted else 2
-
-
-def _line(body: Mapping[str, Json]) -> MessageLine:
-    """Returns the line of a message from its published body."""
-    chat, sender = _object(body.get("chat")), _object(body.get("sender"))
-    media = _object(body.get(str(body.get("kind"))))
-    seq = body.get("seq")
-    return MessageLine(
-        time=str(body.get("time", "")),
-        user=str(body.get("user", "")),
-        chat=str(chat.get("name", "")),
-        group=chat.get("kind") == ChatKind.GROUP,
-        sender=str(sender.get("name", "")),
-        own=sender.get("self") is True,
-        kind=str(body.get("kind", "")),
-        text=str(body.get("text", "")),
-        media=_media_id(media),
-        preview=_preview_id(_object(media.get("thumbnail"))) or _preview_id(media),
-        seq=seq if isinstance(seq, int) else 0,
-    )
-
-
-def _media_id(media: Mapping[str, Json]) -> str:
-    """Returns the id in the URL of a file; empty if there is none."""
-    url = str(media.get("url") or "")
-    return url.rpartition(_MEDIA_PATH)[2] if _MEDIA_PATH in url else ""
-
-
-def _preview_id(media: Mapping[str, Json]) -> str:
-    """Returns the id of a stored picture that is small enough for a list; empty for anything else."""
-    size = media.get("size")
-    is_small = isinstance(size, int) and size <= MAX_PREVIEW_BYTES
-    is_ready = media.get("state") == MediaState.READY and media.get("mime") in PREVIEW_TYPES
-    return _media_id(media) if is_ready and is_small else ""
-
-
-def _object(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, dict) else {}

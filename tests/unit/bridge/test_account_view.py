@@ -12,8 +12,9 @@ from tests.support.loop_turns import longest_turn
 from tests.support.web import application_client
 from tests.unit.bridge.commands_harness import CommandsHarness
 from tests.unit.bridge.test_health import health_snapshot
-from wx2mqtt.bridge.account_view import MAX_PREVIEW_BYTES, AccountView
+from wx2mqtt.bridge.account_view import AccountView
 from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.message_lines import MAX_PREVIEW_BYTES
 from wx2mqtt.bridge.people.directory import matching_entries
 from wx2mqtt.model import ChatKind, Contact, Cursor, Handle, Owner
 from wx2mqtt.store.database import Connection
@@ -220,10 +221,10 @@ async def test_the_login_is_asked_for_and_ended_as_by_request(
     assert asked == ["login", "new_owner", "logout", "123456"]
     assert view.login is FakeSession.login
     assert view.qr_image == b"png"
-    assert view.owner_name == ""
+    assert view.login_name == ""
     inbound: Any = view._components.inbound
     inbound.owner = Owner(handle=Handle("@me"), uin="1", nickname="王小明")
-    assert view.owner_name == "王小明"
+    assert view.login_name == "王小明"
     assert (await view.snapshot()).counters.commands == 3
 
 

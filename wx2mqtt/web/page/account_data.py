@@ -14,9 +14,10 @@ from typing import TypeVar
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from wx2mqtt.bridge.account_view import AccountView, MessageLine
+from wx2mqtt.bridge.account_view import AccountView
 from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.message_lines import MessageLine
 from wx2mqtt.errors import StoreError
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.question_records import AskedQuestion

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from wx2mqtt.bridge.account_view import FoundMessages, MessageLine
+from wx2mqtt.bridge.message_lines import FoundMessages, MessageLine
 from wx2mqtt.values import frozen
 from wx2mqtt.web.html import PageText, isolated, kind_label, tag, timestamp_tag
 from wx2mqtt.web.page.account_data import AccountSnapshot

@@ -101,7 +101,7 @@ def state_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     title = tag("strong", page_text(state.title), class_=f"state {state.style}")
     since = tag("small", page_text.html("since", time=time_tag(login.since)))
     if login.state is LoginState.ONLINE:
-        owner = page_text.html("logged_in_as", name=isolated(snapshot.view.owner_name))
+        owner = page_text.html("logged_in_as", name=isolated(snapshot.view.login_name))
         renewal = None if login.needs is Needs.NOTHING else tag("p", isolated(login.reason))
         return join_html([title, tag("p", owner), renewal, since])
     if login.needs is Needs.CODE:
@@ -140,7 +140,7 @@ def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     if snapshot.login.needs is Needs.CODE:
         return verification_code_form(account, page_text)
     if state.can_log_out:
-        question = owner_section(account, snapshot.view.owner_state, page_text)
+        question = owner_section(account, snapshot.view.bot_owner, page_text)
         log_out = tag("a", page_text("log_out"), href=f"accounts/{account}/logout", class_="button")
         return join_html([question, log_out])
     if not state.login_button:
@@ -148,7 +148,7 @@ def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     style = "main" if state.login_button == "log_in" else None
     button = tag("button", page_text(state.login_button), class_=style)
     form = tag("form", button, method="post", action=f"accounts/{account}/login")
-    if not snapshot.view.has_owner:
+    if not snapshot.view.had_login:
         return form
     new_owner = tag("a", page_text("new_owner"), href=f"accounts/{account}/new-owner")
     return join_html([form, tag("p", new_owner)])

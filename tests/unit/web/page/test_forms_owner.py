@@ -58,7 +58,7 @@ async def submit(http: httpx.AsyncClient, path: str, **fields: str) -> str:
 async def test_where_nothing_is_missing_nothing_is_asked(
     http: httpx.AsyncClient, view: FakeAccountView, stored: BotOwnerState | None
 ):
-    view.owner_state = stored
+    view.bot_owner = stored
     text = (await http.get("/")).text
     assert "This is me" not in text
     assert "confirm-bot" not in text
@@ -67,7 +67,7 @@ async def test_where_nothing_is_missing_nothing_is_asked(
 async def test_a_scanned_bot_is_confirmed_before_anybody_can_be_its_owner(
     http: httpx.AsyncClient, view: FakeAccountView
 ):
-    view.owner_state = state(OwnerNeed.BOT, "li")
+    view.bot_owner = state(OwnerNeed.BOT, "li")
     assert await forms(http, "/confirm-bot") == [("accounts/home/confirm-bot", {"bot": "aib<1>"})]
     page = await http.get("/")
     assert "This is me" not in page.text
@@ -77,7 +77,7 @@ async def test_a_scanned_bot_is_confirmed_before_anybody_can_be_its_owner(
 
 
 async def test_each_who_has_written_has_a_button(http: httpx.AsyncClient, view: FakeAccountView):
-    view.owner_state = state(OwnerNeed.PERSON, "li", "wang")
+    view.bot_owner = state(OwnerNeed.PERSON, "li", "wang")
     action = "accounts/home/owner"
     assert await forms(http, "home/owner") == [(action, {"user": "li"}), (action, {"user": "wang"})]
     page = PageElements((await http.get("/")).text)
@@ -88,14 +88,14 @@ async def test_each_who_has_written_has_a_button(http: httpx.AsyncClient, view: 
 
 
 async def test_of_many_the_newest_are_offered(http: httpx.AsyncClient, view: FakeAccountView):
-    view.owner_state = state(OwnerNeed.PERSON, *(f"user{number}" for number in range(OFFERED_PEOPLE + 5)))
+    view.bot_owner = state(OwnerNeed.PERSON, *(f"user{number}" for number in range(OFFERED_PEOPLE + 5)))
     assert len(await forms(http, "home/owner")) == OFFERED_PEOPLE
 
 
 async def test_before_anybody_has_written_the_page_says_what_to_do(
     http: httpx.AsyncClient, view: FakeAccountView
 ):
-    view.owner_state = state(OwnerNeed.PERSON)
+    view.bot_owner = state(OwnerNeed.PERSON)
     assert "Write to the bot in WeCom" in (await http.get("/")).text
 
 

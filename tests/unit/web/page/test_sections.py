@@ -110,7 +110,7 @@ def test_the_buttons_are_those_that_mean_something(state):
 
 def test_before_the_first_login_there_is_no_other_account_to_choose():
     view = FakeAccountView()
-    view.has_owner = False
+    view.had_login = False
     state = login(LoginState.WAITING_FOR_SCAN)
     assert "new-owner" not in parts_of(view=view, login=state)["acts"]
 
