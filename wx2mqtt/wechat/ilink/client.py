@@ -60,6 +60,7 @@ class ApiClient:
         answer = await self.call_unchecked(endpoint, fields, limit=limit)
         ret = responses.error_code(answer)
         if ret:
+            self.observe_ret(ret, endpoint)
             raise self.error_for(ret, endpoint)
         return answer
 
@@ -128,12 +129,15 @@ class ApiClient:
         except BackendError as why:
             log.info("goodbye not taken", reason=str(why))
 
+    def observe_ret(self, ret: int, endpoint: Endpoint) -> None:
+        """Records that the login has ended, where an error code says so. Called before `error_for`."""
+        if ret == ERR_LOGGED_OUT:
+            self.last_probe_at = self.clock.monotonic()
+            self._polls_refused = self._polls_refused or endpoint is endpoints.GET_UPDATES
+
     def error_for(self, ret: int, endpoint: Endpoint) -> BackendError:
         """Returns the exception for an error code (ilink 10.3)."""
         if ret == ERR_LOGGED_OUT:
-            self.last_probe_at = self.clock.monotonic()
-            if endpoint is endpoints.GET_UPDATES:
-                self._polls_refused = True
             return LoggedOut(self.text("logged_out"))
         if ret == ERR_TOO_OFTEN:
             return Throttled(

@@ -100,7 +100,8 @@ class Sender:
                 self._change_chat(message.user, lambda chat: replace(chat, context_token=""))
         if isinstance(outcome, Receipt):
             return outcome
-        raise self._error_for(message.user, before, outcome)
+        self._record_refusal(message.user, before, outcome)
+        raise self._error_for(message.user, outcome)
 
     async def _try(self, message: _Outgoing, before: ChatWindow, context_token: str) -> Receipt | _Refusal:
         """Sends a message once, and records it where WeChat accepts it."""
@@ -137,24 +138,32 @@ class Sender:
         if self._logins.is_current(self._bot_id):
             self._logins.store_chats({user: change(self._logins.chat(user))})
 
-    def _error_for(self, user: Handle, before: ChatWindow, refusal: _Refusal) -> BackendError:
-        """Records a refusal in the chat and returns its exception."""
+    def _record_refusal(self, user: Handle, before: ChatWindow, refusal: _Refusal) -> None:
+        """Records what a refusal says of the login, or of the chat, which was `before` at the send."""
+        match refusal.meaning:
+            case RefusalMeaning.LOGGED_OUT:
+                self._client.observe_ret(refusal.ret, SEND)
+            case RefusalMeaning.WINDOW | RefusalMeaning.QUOTA:
+                chat = self._logins.chat(user)
+                if chat.last_wrote == before.last_wrote:  # else the person has opened a new window
+                    reason = TOO_LONG_AGO if refusal.meaning is RefusalMeaning.WINDOW else QUOTA_USED
+                    self._logins.store_chats({user: chat.with_refusal(reason)})
+            case RefusalMeaning.OFTEN:
+                chat = self._logins.chat(user).with_throttling(self._client.server_clock.now())
+                self._logins.store_chats({user: chat})
+
+    def _error_for(self, user: Handle, refusal: _Refusal) -> BackendError:
+        """Returns the exception for a recorded refusal."""
         client = self._client
         meaning = refusal.meaning
         match meaning:
             case RefusalMeaning.LOGGED_OUT:
                 return client.error_for(refusal.ret, SEND)
             case RefusalMeaning.WINDOW | RefusalMeaning.QUOTA:
-                chat = self._logins.chat(user)
-                if chat.last_wrote == before.last_wrote:  # else the person has opened a new window
-                    reason = TOO_LONG_AGO if meaning is RefusalMeaning.WINDOW else QUOTA_USED
-                    self._logins.store_chats({user: chat.with_refusal(reason)})
                 return WindowClosed(client.text(meaning), code=str(meaning))
             case RefusalMeaning.OFTEN:
-                now = client.server_clock.now()
-                chat = self._logins.chat(user).with_throttling(now)
-                self._logins.store_chats({user: chat})
-                pause = (chat.throttled_until - now) / 1000
+                wait_ms = self._logins.chat(user).throttled_until - client.server_clock.now()
+                pause = max(0.0, wait_ms / 1000)
                 return Throttled(client.text("rate_limited"), retry_after=pause)
             case RefusalMeaning.LATER:
                 return BadAnswer(client.text("failed", ret=refusal.ret, call=SEND.name))

@@ -84,6 +84,7 @@ class Uploader:
         ret = responses.error_code(answer)
         if ret:
             if ret in {ERR_LOGGED_OUT, ERR_TOO_OFTEN, ERR_BUSY}:
+                client.observe_ret(ret, GET_UPLOAD_URL)
                 raise client.error_for(ret, GET_UPLOAD_URL)
             raise self._rejected(ret, responses.error_text(answer))
         full_url, param = responses.read_upload_url(answer)

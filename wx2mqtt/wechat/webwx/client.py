@@ -149,7 +149,7 @@ class ApiClient:
         raise RetError(f"{sentence}: {text}" if text else sentence, ret)
 
     def observe_ret(self, ret: int, endpoint: Endpoint, *, keys_renewed: bool) -> None:
-        """Records the `Ret` of an answer: after 0 the pause for the next "too often" is short again.
+        """Records the `Ret` of an answer: each "too often" makes the next pause longer, until a 0 comes.
 
         Every answer with a `Ret` passes here before `error_for`. A sync renews skey and tickets (webwx
         2.4.2.6), and a call that was made with the previous ones may be refused. So with `keys_renewed` a
@@ -157,6 +157,8 @@ class ApiClient:
         """
         if ret == Ret.OK:
             self._throttle_counts.pop(endpoint.name, None)
+        elif ret == Ret.TOO_OFTEN:
+            self._throttle_counts[endpoint.name] += 1
         elif keys_renewed and (ret in SESSION_ENDED or ret == Ret.TICKET_ERROR):
             log.info("refused with keys that were renewed meanwhile", call=endpoint.name, ret=ret)
             raise BadAnswer(self.text("stale", ret=ret, call=endpoint.name))
@@ -171,15 +173,11 @@ class ApiClient:
         if ret in SESSION_ENDED:
             return LoggedOut(self.text(str(ret)))  # the catalogue has a sentence for each of these codes
         if ret == Ret.TOO_OFTEN:
-            pause = self._next_throttle_pause(endpoint.name)
+            doublings = min(self._throttle_counts[endpoint.name] - 1, 10)
+            pause = min(MAX_RATE_LIMIT_SECONDS, FIRST_RATE_LIMIT_SECONDS * 2.0**doublings)
             return Throttled(self.text("too_often", ret=ret, call=endpoint.name), retry_after=pause)
         message_key = "later" if ret in RETRY_LATER_CODES else "failed"
         return BadAnswer(self.text(message_key, ret=ret, call=endpoint.name))
-
-    def _next_throttle_pause(self, call_name: str) -> float:
-        doublings = min(self._throttle_counts[call_name], 10)
-        self._throttle_counts[call_name] += 1
-        return min(MAX_RATE_LIMIT_SECONDS, FIRST_RATE_LIMIT_SECONDS * 2.0**doublings)
 
     # Login
 
