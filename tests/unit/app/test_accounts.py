@@ -92,7 +92,7 @@ def test_the_delays_before_restarts_grow_up_to_five_minutes_and_faults_are_added
     run_without_pauses(scenario())
 
 
-def test_after_a_long_run_it_is_restarted_soon(monkeypatch):
+def test_an_account_that_ran_long_is_restarted_soon(monkeypatch):
     async def scenario():
         *_, last_but_one, last = await AccountsHarness(
             monkeypatch, 0, 0, 0, 0, 0, STABLE_RUN_SECONDS, 1e6

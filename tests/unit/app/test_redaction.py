@@ -170,7 +170,7 @@ def test_of_a_long_traceback_the_end_is_kept():
 
 
 @given(st.text())
-def test_one_line_is_one_line_and_moves_no_cursor(text):
+def test_a_printable_text_is_one_line_and_moves_no_cursor(text):
     assert printable(text).isprintable()
     assert len(printable(text).splitlines()) <= 1
 

@@ -229,7 +229,7 @@ def test_hosts_of_home_assistant_are_proposed_for_pictures(found_brokers, given,
         ("zh", "用 IP 打开 Home Assistant 的，要把这个 IP 也填进去"),
     ],
 )
-def test_who_opens_home_assistant_by_its_address_learns_that_it_is_a_host_of_its_own(language, sentence):
+def test_the_question_for_hosts_says_that_an_ip_address_is_a_host_of_its_own(language, sentence):
     assert sentence in setup_text(language, "allow_hosts")
 
 

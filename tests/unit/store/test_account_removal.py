@@ -93,7 +93,7 @@ def _count_rows(database: Database, connection: Connection) -> dict[str, dict[st
     }
 
 
-async def test_all_rows_of_the_account_go_and_none_of_another(database: Database) -> None:
+async def test_all_rows_of_the_account_are_deleted_and_none_of_another(database: Database) -> None:
     await fill(database, "gone", MORE_THAN_TWO_BATCHES)
     await fill(database, "stays")
     counts_before = await row_counts(database)

@@ -228,7 +228,7 @@ ENTRY = {"size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
         tar_member(HEADER_NAME),
     ],
 )
-def test_nothing_lands_where_it_does_not_belong(member: tarfile.TarInfo, tmp_path: Path) -> None:
+def test_no_member_is_extracted_outside_of_its_place(member: tarfile.TarInfo, tmp_path: Path) -> None:
     names = {member.name, "wx2mqtt.db"} - {"people.json", HEADER_NAME}
     data = make_archive((member, b""), header=header_fields(files=dict.fromkeys(names, ENTRY)))
     assert refusal(data, tmp_path / "to").key == "backup_strange"

@@ -194,7 +194,7 @@ async def test_a_redelivery_with_a_command_id_is_a_repeat(journal: Journal) -> N
     assert (again.outcome, again.row) == (AcceptOutcome.REPEAT, row)
 
 
-async def test_half_a_surrogate_pair_in_an_id_is_one_id(journal: Journal) -> None:
+async def test_an_id_with_half_a_surrogate_pair_is_recognised_again(journal: Journal) -> None:
     await _accept(journal, command("a\ud83d"))
     (again,) = await journal.commands.accept([command("a\ud83d")])
     assert again.outcome is AcceptOutcome.REPEAT

@@ -140,7 +140,7 @@ async def test_a_login_that_is_put_back_is_not_used(database: PostgresqlDatabase
         assert await login.load() is None
 
 
-async def test_a_login_of_before_the_numbers_is_used_until_another_one_is_saved(
+async def test_a_login_without_a_number_of_version_7_is_used_until_another_one_is_saved(
     database: PostgresqlDatabase,
 ) -> None:
     old = sealed_by_version_7("home", KEY)
@@ -186,7 +186,7 @@ async def test_an_old_database_learns_the_key_that_opens_most_of_its_logins(
     assert await EncryptedLogins(database, [KEY]).of("b").load() == {"old": True}
 
 
-async def test_a_login_that_an_instance_with_another_key_cannot_open_is_not_given_up(
+async def test_a_login_that_this_instance_cannot_decrypt_is_an_error_and_not_a_missing_login(
     database: PostgresqlDatabase,
 ) -> None:
     """It would show a code in place of a login that others can use."""

@@ -114,7 +114,7 @@ def test_an_existing_folder_keeps_its_mode(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o750
 
 
-def test_it_can_be_opened_again_after_it_was_closed(tmp_path: Path) -> None:
+def test_a_store_can_be_opened_again_after_it_was_closed(tmp_path: Path) -> None:
     folder = StoreFolder.open(tmp_path)
     folder.close()
     folder.close()
@@ -190,7 +190,7 @@ def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
         StoreFolder.open(tmp_path / "file")
 
 
-def test_size_counts_everything_below(tmp_path: Path) -> None:
+def test_the_size_counts_everything_below_the_folder(tmp_path: Path) -> None:
     folder = StoreFolder.open(tmp_path)
     before = folder.size_bytes()
     (tmp_path / "media" / "a").mkdir(parents=True)
@@ -201,7 +201,7 @@ def test_size_counts_everything_below(tmp_path: Path) -> None:
     folder.close()
 
 
-def test_size_leaves_out_one_folder_on_demand(tmp_path: Path) -> None:
+def test_the_size_leaves_out_one_folder_on_demand(tmp_path: Path) -> None:
     folder = StoreFolder.open(tmp_path)
     before = folder.size_bytes()
     for name in ("media", "other/media"):

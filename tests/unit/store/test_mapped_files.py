@@ -306,7 +306,7 @@ def test_a_later_process_adds_behind_the_pubacks_of_an_earlier_one(log_path: Pat
     assert earlier_ids(log_path) == [1, 2]
 
 
-def test_only_what_is_not_marked_stays(log_path: Path):
+def test_a_replaced_log_has_only_the_given_rows_and_later_ones(log_path: Path):
     log = PubackLog(log_path, STREAM)
     for row_id in range(1, 6):
         log.add(row_id, TIME)
@@ -333,7 +333,7 @@ def test_a_database_with_another_stream_has_other_rows(log_path: Path):
     assert earlier_ids(log_path, "stream-2") == []
 
 
-def test_damage_hides_the_damaged_records_only(log_path: Path):
+def test_of_a_damaged_log_only_the_damaged_records_are_lost(log_path: Path):
     log = PubackLog(log_path, STREAM)
     for row_id in (1, 2, 3):
         log.add(row_id, TIME)

@@ -118,7 +118,7 @@ async def test_a_move_that_fails_leaves_the_target_as_it_was(
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-async def test_a_snapshot_sees_one_moment(
+async def test_a_snapshot_does_not_see_later_commits(
     sqlite: SqliteDatabase, postgresql: PostgresqlDatabase, kind: str, tmp_path: Path
 ) -> None:
     database: Database = sqlite if kind == "sqlite" else postgresql

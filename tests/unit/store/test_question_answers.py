@@ -83,7 +83,9 @@ def test_an_id_counts_more_than_the_text() -> None:
         (ASKED + 60_001, False),
     ],
 )
-def test_bare_words_count_between_the_question_and_the_end_of_its_time(time: int, *, counts: bool) -> None:
+def test_words_without_a_quote_count_between_the_question_and_the_end_of_its_time(
+    time: int, *, counts: bool
+) -> None:
     assert is_in_time(LOCK, attempt(time)) is counts
 
 

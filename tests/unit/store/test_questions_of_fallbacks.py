@@ -147,7 +147,7 @@ async def test_a_command_that_is_sent_after_the_answer_opens_no_question(account
     assert len(await accounts.events_of_home()) == 1
 
 
-async def test_who_is_not_trusted_there_answers_nothing(accounts: AccountsHarness) -> None:
+async def test_an_untrusted_person_on_a_fallback_account_answers_nothing(accounts: AccountsHarness) -> None:
     await accounts.home.accept("lock")
     await accounts.send_as_fallback(accounts.office)
     await accounts.office.write("m", "1", person=PersonId(3), trusted=False)
