@@ -42,7 +42,7 @@ STABLE_CONNECTION_SECONDS = 10.0
 TAKEOVER_WINDOW_SECONDS = 60.0
 STANDBY_SECONDS = 300.0
 
-# Redirects that are followed in a row: two servers cannot send the client to each other for ever.
+# Redirects that are followed without a delay: two servers cannot send the client to each other for ever.
 MAX_REDIRECTS = 5
 
 
@@ -134,17 +134,16 @@ class ConnectTarget:
 
 @frozen
 class ReconnectPolicy:
-    """The state of the policy: the addresses, the failures so far, and the next attempt."""
+    """The state of the policy. A round tries all addresses; the next round begins after a delay."""
 
+    #: The next one first: an address that has failed goes to the end.
     addresses: tuple[BrokerAddress, ...]
     protocol: ProtocolChoice = "auto"
-    #: The position of the next attempt in `addresses`.
-    index: int = 0
-    #: How many addresses have failed since the last delay.
+    #: How many of `addresses` have failed in this round.
     failed_count: int = 0
-    #: The servers that a broker has named, which are tried before `addresses`.
+    #: The servers that a broker has named, the next one first. They are tried before `addresses`.
     redirects: tuple[BrokerAddress, ...] = ()
-    #: How often a broker has named others, in a row.
+    #: How often a broker has named others in this round.
     redirect_count: int = 0
     #: Addresses whose brokers speak only MQTT 3.1.1.
     mqtt_3_addresses: frozenset[BrokerAddress] = frozenset()
@@ -159,7 +158,7 @@ class ReconnectPolicy:
 
     @property
     def current_address(self) -> BrokerAddress:
-        return self.redirects[0] if self.redirects else self.addresses[self.index]
+        return self.redirects[0] if self.redirects else self.addresses[0]
 
     @property
     def target(self) -> ConnectTarget:
@@ -180,8 +179,7 @@ class ReconnectPolicy:
         is_stable = ended.connected_seconds >= STABLE_CONNECTION_SECONDS
         policy = self
         if is_stable:  # the failures before do not count any more
-            quick, slow = self.quick.reset(), self.slow.reset()
-            policy = replace(self, quick=quick, slow=slow, failed_count=0, redirect_count=0)
+            policy = replace(_new_round(self), quick=self.quick.reset(), slow=self.slow.reset())
         match ended.end:
             case EndReason.LOST if is_stable and not ended.server_leaving:
                 return _after_quick_delay(policy, ended, chance)  # most often the broker has only restarted
@@ -205,21 +203,25 @@ PolicyDecision = tuple[ReconnectPolicy, Delay]
 def _next_address(
     policy: ReconnectPolicy, ended: ConnectionEnd, chance: float, *, needs_owner: bool = False
 ) -> PolicyDecision:
-    """Tries the next redirect or the next of `addresses` at once.
+    """Tries the next address of the round at once.
 
-    When all `addresses` have failed there is a delay, a long one with `needs_owner`.
+    Without one the next round begins after a delay, a long one with `needs_owner`.
     """
     if len(policy.redirects) > 1:
         return replace(policy, redirects=policy.redirects[1:]), AT_ONCE
-    index, failed_count = (policy.index + 1) % len(policy.addresses), policy.failed_count + 1
-    policy = replace(policy, redirects=(), index=index, failed_count=failed_count)
+    failed, *others = policy.addresses
+    failed_count = policy.failed_count + 1
+    policy = replace(policy, redirects=(), addresses=(*others, failed), failed_count=failed_count)
     if failed_count < len(policy.addresses):
         return policy, AT_ONCE
-    policy = replace(policy, failed_count=0)
-    if needs_owner:
-        slow = policy.slow.after_failure()
-        return replace(policy, slow=slow), Delay(slow.wait(chance))
-    return _after_quick_delay(replace(policy, redirect_count=0), ended, chance)
+    if not needs_owner:
+        return _after_quick_delay(_new_round(policy), ended, chance)
+    slow = policy.slow.after_failure()
+    return replace(_new_round(policy), slow=slow), Delay(slow.wait(chance))
+
+
+def _new_round(policy: ReconnectPolicy) -> ReconnectPolicy:
+    return replace(policy, failed_count=0, redirect_count=0)
 
 
 def _other_version(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
@@ -245,17 +247,10 @@ def _redirected(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) ->
     """Tries the named servers at once. Without one, or after too many redirects, tries the next address."""
     if not ended.references or policy.redirect_count >= MAX_REDIRECTS:
         return _next_address(policy, ended, chance)
-    addresses = list(policy.addresses)
-    is_from_list = not policy.redirects  # else a server that another one has named has moved
-    if ended.permanent and is_from_list:
-        addresses[policy.index] = ended.references[0]
-    followed = replace(
-        policy,
-        addresses=tuple(addresses),
-        redirects=ended.references,
-        redirect_count=policy.redirect_count + 1,
-    )
-    return followed, AT_ONCE
+    if ended.permanent and not policy.redirects:  # else a server that another one has named has moved
+        policy = replace(policy, addresses=(ended.references[0], *policy.addresses[1:]))
+    redirect_count = policy.redirect_count + 1
+    return replace(policy, redirects=ended.references, redirect_count=redirect_count), AT_ONCE
 
 
 def _after_takeover(

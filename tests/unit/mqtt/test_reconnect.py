@@ -9,6 +9,7 @@ from tests.support.rows import every_row
 from wx2mqtt.mqtt.options import parse_broker_url
 from wx2mqtt.mqtt.reconnect import (
     MAX_LOCAL_DELAY_SECONDS,
+    MAX_REDIRECTS,
     STABLE_CONNECTION_SECONDS,
     STANDBY_SECONDS,
     ConnectionEnd,
@@ -163,6 +164,13 @@ def test_two_servers_that_send_us_to_and_fro_do_not_make_us_spin():
         policy, delay = policy.after(ended(EndReason.MOVED, references=(other,)), 0.0, HIGH)
         delays.append(delay.seconds)
     assert sum(wait > 0 for wait in delays) >= 3
+
+
+def test_redirects_are_followed_again_after_a_long_delay():
+    policy, moved = ReconnectPolicy(addresses=(A,)), ended(EndReason.MOVED, references=(B,))
+    for _ in range(MAX_REDIRECTS + 1):
+        policy, (before_redirect, after_refusal) = follow(policy, moved, EndReason.CREDENTIALS)
+        assert (before_redirect, after_refusal > 30) == (0.0, True)
 
 
 def test_a_move_without_an_address_is_a_failure_like_others():
