@@ -2,24 +2,21 @@
 
     await history.find(HistoryQuery(users=("wife",), text="door", limit=20))  # the newest 20, in order
 
-Messages are searched from `since` on towards newer ones, or from `before` (or the newest) towards older ones:
+Messages are searched from `since` on towards newer ones, or from `before` (or the newest) towards older ones,
+until the page is full:
 
     by seq and chat   the database has an index
     by text           `SearchIndex` finds the older messages; the newest ones are read and compared
     by kind           every message in the range is read and compared
-
-What is read and compared is read in batches of `SCAN_BATCH_ROWS` until the page is full.
-
-Callers know a message by its seq, which counts in its account; the search index by the id of its publication,
-which counts in the whole store. Within an account both have the same order.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from string import ascii_lowercase, ascii_uppercase
+from typing import NamedTuple
 
 from wx2mqtt.model import Kind, QuotedMessage, combined_text, is_own_text
 from wx2mqtt.store.column_values import storable_text
@@ -46,12 +43,25 @@ class MessageHistory(JournalPart):
         self._search_index = search_index
 
     async def find(self, query: HistoryQuery) -> tuple[list[HistoryRow], bool]:
-        """Returns matches, the oldest first, and whether there are more: newer with `since`, else older."""
+        """Returns matches, the oldest first, and whether there are more: newer with `since`, else older.
+
+        1. Take the seqs of the range; a seq is the number of a message in its account.
+        2. Search those in the search index through it, and the newer ones by comparing, in the order of the
+           search. Stop at one match more than the page has: then there are more.
+        3. Put the page in order.
+        """
+        first, last = await self._database.read(partial(self._seq_range, query))
+        last_indexed = await self._last_indexed_seq(query)
+        parts = [
+            (self._find_by_index, range(first, min(last, last_indexed) + 1)),
+            (self._find_by_comparing, range(max(first, last_indexed + 1), last + 1)),
+        ]
+        if not query.is_oldest_first:
+            parts = [(search, seqs[::-1]) for search, seqs in reversed(parts)]
         matches: list[HistoryRow] = []
-        async for part in self._matches(query):
-            matches += part
-            if len(matches) > query.limit:  # one more than asked for: there are more
-                break
+        for search, seqs in parts:
+            if len(matches) <= query.limit:
+                matches += await search(query, seqs)
         page = matches[: query.limit]
         if not query.is_oldest_first:
             page.reverse()
@@ -79,29 +89,9 @@ class MessageHistory(JournalPart):
         sender = json.loads(payload).get("sender", {})
         return str(sender.get("user", ""))
 
-    # The search. Methods that take a connection are read jobs.
+    # The search. Methods that take a connection are read jobs; ranges are in the order of the search.
 
-    async def _matches(self, query: HistoryQuery) -> AsyncIterator[list[HistoryRow]]:
-        """Yields matches in the order of the search.
-
-        Up to the newest message in the search index they come from there, behind it by comparing.
-        """
-        first, last = await self._database.read(lambda db: self._seq_range(db, query))
-        last_indexed = await self._last_indexed_seq(query)
-        indexed = self._ask_index(query, first, min(last, last_indexed))
-        not_indexed = self._compare_all(query, max(first, last_indexed + 1), last)
-        parts = (indexed, not_indexed) if query.is_oldest_first else (not_indexed, indexed)
-        for matches in parts:
-            async for part in matches:
-                yield part
-
-    async def _last_indexed_seq(self, query: HistoryQuery) -> int:
-        """Returns the seq of the newest message in the search index; 0 where the index is not to be asked."""
-        if self._search_index is None or not self._search_index.indexed_id or not query.text:
-            return 0
-        return await self._seq_at(self._search_index.indexed_id)
-
-    def _seq_range(self, connection: Connection, query: HistoryQuery) -> tuple[int, int]:
+    def _seq_range(self, query: HistoryQuery, connection: Connection) -> tuple[int, int]:
         """Returns the first and the last seq that may match; the first is larger if there are none."""
         first, last = connection.execute(_SEQ_RANGE, (self._account,)).fetchone()
         if first is None:
@@ -110,18 +100,66 @@ class MessageHistory(JournalPart):
         last_match = last if query.before is None else min(last, query.before - 1)
         return first_match, last_match
 
-    async def _compare_all(
-        self, query: HistoryQuery, first: int, last: int
-    ) -> AsyncIterator[list[HistoryRow]]:
-        """Yields the matches among all messages of a range."""
-        for batch in _batches(first, last, query):
-            yield await self._database.read(partial(self._compare_batch, query, batch, query.limit + 1))
+    async def _last_indexed_seq(self, query: HistoryQuery) -> int:
+        """Returns the seq of the newest message in the search index; 0 where the index is not to be asked."""
+        if self._search_index is None or not self._search_index.indexed_id or not query.text:
+            return 0
+        rows = await self._fetch(_SEQ_AT, self._search_index.indexed_id)
+        return int(rows[0][0]) if rows else 0
 
-    def _compare_batch(
-        self, query: HistoryQuery, seq_range: tuple[int, int], limit: int, connection: Connection
+    async def _find_by_index(self, query: HistoryQuery, seqs: range) -> list[HistoryRow]:
+        """Returns the matches among `seqs`, which are in the search index, or as many as fill the page.
+
+        The index knows messages of all accounts, each by the id of its publication. In one account ids and
+        seqs have the same order.
+        """
+        if not seqs or self._search_index is None:
+            return []
+        matches: list[HistoryRow] = []
+        ids = await self._database.read(partial(self._publication_ids, seqs))
+        count = CANDIDATES_PER_MATCH * (query.limit + 1)
+        while ids and len(matches) <= query.limit:
+            candidates = await self._search_index.candidates(storable_text(query.text), ids, count)
+            if candidates is None:  # the index was deleted meanwhile: the rest is compared
+                rest = seqs[seqs.index(matches[-1].seq) + 1 :] if matches else seqs
+                return matches + await self._find_by_comparing(query, rest)
+            matches += await self._database.read(partial(self._compare_candidates, query, seqs, candidates))
+            if len(candidates) < count:
+                break
+            ids = ids[ids.index(candidates[-1]) + 1 :]
+        return matches
+
+    def _publication_ids(self, seqs: range, connection: Connection) -> range:
+        """Returns the range of ids in which the messages of this range of seqs lie."""
+        first_id, last_id = connection.execute(_ID_RANGE, (self._account, *_bounds(seqs))).fetchone()
+        ids = range(first_id, last_id + 1) if first_id and last_id else range(0)
+        return ids[:: seqs.step]
+
+    def _compare_candidates(
+        self, query: HistoryQuery, seqs: range, ids: Sequence[int], connection: Connection
     ) -> list[HistoryRow]:
-        """Returns up to `limit` matches within a range of seq, in the order of the search."""
-        values = (*self._values(query, seq_range), limit)
+        """Returns the matches among these publications, in the order of the search."""
+        users = json_list(storable_text(user) for user in query.users)
+        values = (*self._wanted(query, seqs), json_list(ids), users)
+        rows = [HistoryRow(*row) for row in connection.execute(_AMONG_CANDIDATES, values)]
+        return rows if query.is_oldest_first else rows[::-1]
+
+    async def _find_by_comparing(self, query: HistoryQuery, seqs: range) -> list[HistoryRow]:
+        """Returns the matches among `seqs`, or as many as fill the page."""
+        matches: list[HistoryRow] = []
+        # By seq and chat the database finds all matches at once.
+        batch_rows = SCAN_BATCH_ROWS if query.kind or query.text else max(1, len(seqs))
+        for start in range(0, len(seqs), batch_rows):
+            batch = seqs[start : start + batch_rows]
+            matches += await self._database.read(partial(self._compare_batch, query, batch))
+            if len(matches) > query.limit:
+                break
+        return matches
+
+    def _compare_batch(self, query: HistoryQuery, seqs: range, connection: Connection) -> list[HistoryRow]:
+        """Returns the matches among `seqs`, or as many as fill the page, in the order of the search."""
+        limit = query.limit + 1
+        values = (*self._wanted(query, seqs), limit)
         if not query.users:
             statement = _OLDEST if query.is_oldest_first else _NEWEST
             return [HistoryRow(*row) for row in connection.execute(statement, values)]
@@ -132,53 +170,15 @@ class MessageHistory(JournalPart):
         rows.sort(key=lambda row: row.seq, reverse=not query.is_oldest_first)
         return rows[:limit]
 
-    async def _ask_index(self, query: HistoryQuery, first: int, last: int) -> AsyncIterator[list[HistoryRow]]:
-        """Yields the matches in a range whose messages are in the search index."""
-        if first > last or self._search_index is None:
-            return
-        ids = await self._database.read(partial(self._id_range, first, last))
-        count = CANDIDATES_PER_MATCH * (query.limit + 1)
-        while ids:
-            candidates = await self._search_index.candidates(
-                storable_text(query.text), ids, count, newest_first=not query.is_oldest_first
-            )
-            if candidates is None:  # the index was deleted meanwhile: the rest is compared
-                rest_first = max(first, await self._seq_at(ids.start - 1) + 1)
-                rest_last = min(last, await self._seq_at(ids.stop - 1))
-                async for part in self._compare_all(query, rest_first, rest_last):
-                    yield part
-                return
-            yield await self._database.read(
-                partial(self._compare_candidates, query, (first, last), candidates)
-            )
-            if len(candidates) < count:
-                return
-            last_id = candidates[-1]
-            ids = range(last_id + 1, ids.stop) if query.is_oldest_first else range(ids.start, last_id)
-
-    def _id_range(self, first: int, last: int, connection: Connection) -> range:
-        """Returns the range of ids in which the messages of this range of seq lie."""
-        first_id, last_id = connection.execute(_ID_RANGE, (self._account, first, last)).fetchone()
-        return range(first_id, last_id + 1) if first_id and last_id else range(0)
-
-    def _compare_candidates(
-        self, query: HistoryQuery, seq_range: tuple[int, int], ids: Sequence[int], connection: Connection
-    ) -> list[HistoryRow]:
-        """Returns the matches among these publications, in the order of the search."""
-        users = json_list(storable_text(user) for user in query.users)
-        values = (*self._values(query, seq_range), json_list(ids), users)
-        rows = [HistoryRow(*row) for row in connection.execute(_AMONG_CANDIDATES, values)]
-        return rows if query.is_oldest_first else rows[::-1]
-
-    def _values(self, query: HistoryQuery, seq_range: tuple[int, int]) -> tuple[object, ...]:
-        """Returns what the statements that compare messages have as ?1 to ?5."""
+    def _wanted(self, query: HistoryQuery, seqs: range) -> _Wanted:
+        first_seq, last_seq = _bounds(seqs)
         text = storable_text(query.text).translate(_ASCII_LOWER)
-        return (self._account, *seq_range, storable_text(query.kind), text)
+        return _Wanted(self._account, first_seq, last_seq, kind=storable_text(query.kind), text=text)
 
-    async def _seq_at(self, publication_id: int) -> int:
-        """Returns the seq of the newest message up to this publication; 0 without one."""
-        rows = await self._fetch(_SEQ_AT, publication_id)
-        return int(rows[0][0]) if rows else 0
+
+def _bounds(seqs: range) -> tuple[int, int]:
+    """Returns the smallest and the largest seq of a range that is not empty."""
+    return min(seqs[0], seqs[-1]), max(seqs[0], seqs[-1])
 
 
 def _quoted_message(connection: Connection, values: tuple[str, str]) -> QuotedMessage | None:
@@ -214,20 +214,6 @@ def _sent_message(rows: Sequence[tuple[str, str]]) -> QuotedMessage:
     )
 
 
-def _batches(first: int, last: int, query: HistoryQuery) -> Iterator[tuple[int, int]]:
-    """Yields ranges of seq in the order of the search; a single range if an index finds every match."""
-    if first > last:
-        return
-    if not query.kind and not query.text:
-        yield first, last
-    elif query.is_oldest_first:
-        for start in range(first, last + 1, SCAN_BATCH_ROWS):
-            yield start, min(last, start + SCAN_BATCH_ROWS - 1)
-    else:
-        for end in range(last, first - 1, -SCAN_BATCH_ROWS):
-            yield max(first, end - SCAN_BATCH_ROWS + 1), end
-
-
 # Statements
 
 # What an event keeps for the backend; `kind` is the event's name.
@@ -247,14 +233,26 @@ _SEQ_RANGE = Statement("""
         (SELECT seq FROM publication WHERE account = ?1 AND seq IS NOT NULL ORDER BY seq DESC LIMIT 1)
 """)
 
-# Messages with a seq from ?2 to ?3, of the kind ?4 and with the text ?5; an empty kind or text matches every
-# message.
+
+class _Wanted(NamedTuple):
+    """Which messages match: ?1 to ?5 of the statements that compare."""
+
+    account: str
+    first_seq: int
+    last_seq: int
+    #: Empty for every kind.
+    kind: str
+    #: In small letters; empty for every text.
+    text: str
+
+
 _MATCHES = """
     SELECT seq, message_id, payload FROM publication
     WHERE account = ?1 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
         AND (?4 = '' OR kind = ?4) AND (?5 = '' OR instr(lower(text), ?5) > 0)
 """
 
+# At most ?6 of them, from all chats or from the chat ?7.
 _OLDEST = Statement(f"{_MATCHES} ORDER BY seq LIMIT ?6")
 
 _NEWEST = Statement(f"{_MATCHES} ORDER BY seq DESC LIMIT ?6")
@@ -263,7 +261,7 @@ _OLDEST_IN_CHAT = Statement(f"{_MATCHES} AND user = ?7 ORDER BY seq LIMIT ?6")
 
 _NEWEST_IN_CHAT = Statement(f"{_MATCHES} AND user = ?7 ORDER BY seq DESC LIMIT ?6")
 
-# The publications of the first message from seq ?2 on and of the last one up to ?3.
+# The ids of the first message from seq ?2 on and of the last one up to ?3.
 _ID_RANGE = Statement("""
     SELECT
         (SELECT id FROM publication
@@ -272,7 +270,7 @@ _ID_RANGE = Statement("""
          WHERE account = ?1 AND seq IS NOT NULL AND seq <= ?3 ORDER BY seq DESC LIMIT 1)
 """)
 
-# Those of the publications ?6 that are matches, in one of the chats ?7 or, if that is an empty list, in any.
+# Those of the ids ?6 that match, in one of the chats ?7 or, if that is an empty list, in any.
 # The + keeps SQLite from reading all messages from seq ?2 to ?3.
 _AMONG_CANDIDATES = Statement("""
     SELECT seq, message_id, payload FROM publication

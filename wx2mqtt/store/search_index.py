@@ -108,15 +108,13 @@ class SearchIndex:
             self._connection = None
             self.indexed_id = 0
 
-    async def candidates(
-        self, text: str, ids: range, limit: int, *, newest_first: bool
-    ) -> Sequence[int] | None:
-        """Returns the next publications within `ids` that may contain `text`, in the order of the search.
+    async def candidates(self, text: str, ids: range, limit: int) -> Sequence[int] | None:
+        """Returns the first publications within `ids` that may contain `text`, in the order of `ids`.
 
         Returns None if the index cannot be used; `ids` are at most `indexed_id`.
         """
-        statement = _NEWEST_MATCHES if newest_first else _OLDEST_MATCHES
-        values = _expression(text), ids.start, ids.stop - 1, limit
+        statement = _OLDEST_MATCHES if ids.step > 0 else _NEWEST_MATCHES
+        values = _expression(text), min(ids[0], ids[-1]), max(ids[0], ids[-1]), limit
 
         def find() -> list[int] | None:
             if self._connection is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ async def test_the_index_is_kept_after_a_restart_and_not_used_for_another_store(
     await store(journal, ["再见"])
     await reopened.extend()
     assert reopened.indexed_id == 31
-    assert len(await reopened.candidates("你好", range(1, 100), 100, newest_first=False) or ()) == 30
+    assert len(await reopened.candidates("你好", range(1, 100), 100) or ()) == 30
     await reopened.close()
     await database.write(
         "stream", lambda db: db.execute("UPDATE meta SET value = 'else' WHERE name = 'stream'")
@@ -147,7 +147,7 @@ async def test_the_index_is_kept_after_a_restart_and_not_used_for_another_store(
     await database.write("delete", lambda db: db.execute("DELETE FROM publication WHERE id < 31"))
     index_of_other_store = SearchIndex(database, tmp_path / "search.db")
     await index_of_other_store.extend()
-    assert await index_of_other_store.candidates("你好", range(1, 100), 100, newest_first=False) == []
+    assert await index_of_other_store.candidates("你好", range(1, 100), 100) == []
     await index_of_other_store.close()
 
 
@@ -164,8 +164,33 @@ async def test_the_index_is_made_anew_when_most_of_its_messages_were_deleted(
     )
     await store(journal, ["秘密"])
     await index.extend()
-    seqs_found = await index.candidates("秘密", range(1, 100), 100, newest_first=False)
+    seqs_found = await index.candidates("秘密", range(1, 100), 100)
     assert seqs_found == [*kept, *range(51, 62)]
+
+
+@pytest.mark.parametrize(("since", "expected"), [(None, range(12, 31, 2)), (0, range(2, 21, 2))])
+async def test_a_search_goes_on_when_the_index_is_deleted_meanwhile(
+    journal: Journal,
+    index: SearchIndex,
+    monkeypatch: pytest.MonkeyPatch,
+    since: int | None,
+    expected: range,
+) -> None:
+    monkeypatch.setattr("wx2mqtt.store.history.CANDIDATES_PER_MATCH", 1)
+    await store(journal, ["秘密"] * 30)
+    await index.extend()
+    candidates = index.candidates
+    answers: list[Sequence[int] | None] = []
+
+    async def candidates_once(*asked: Any) -> Sequence[int] | None:
+        if answers:
+            await index.delete()
+        answers.append(await candidates(*asked))
+        return answers[-1]
+
+    monkeypatch.setattr(index, "candidates", candidates_once)
+    assert await seqs(journal, text="秘密", users=("wife",), since=since, limit=10) == ([*expected], True)
+    assert [answer is None for answer in answers] == [False, True]
 
 
 async def test_a_deleted_index_leaves_no_file(journal: Journal, index: SearchIndex, tmp_path: Path) -> None:
