@@ -221,7 +221,7 @@ class InboundMessages:
             ctx.shared.changes.notify()
         if recorded.answers.proven or recorded.answers.updates:
             ctx.signals.answered.emit(recorded.answers)
-            for account, batch in recorded.elsewhere.items():
+            for account, batch in recorded.for_other_accounts.items():
                 ctx.shared.fallback_accounts.on_answered(account, batch)
         ctx.signals.received.emit(recorded)
         self._left_out["repeated"] += recorded.repeated

@@ -132,8 +132,8 @@ class AnswerMatching:
 
     1. A message or press that answers an open question closes it, in this commit.
     2. The message gets `button`, and behind it stands the event about the answer; a press becomes the event.
-       The event about another account's question is that account's: `elsewhere`.
-    3. What a press does to its card, and which commands it proves as sent, is for the bridge: `batch`.
+       The event about another account's question is for that account: `for_other_accounts`.
+    3. What a press does to its card, and which commands it proves as sent, is for the bridge: `answers`.
     """
 
     def __init__(self, connection: Connection, rows: AccountRows) -> None:
@@ -144,10 +144,10 @@ class AnswerMatching:
         #: What the cards that were pressed show from now on.
         self._updates: list[CardUpdate] = []
         #: The events of questions that other accounts ask, each with the account that publishes it.
-        self.elsewhere: list[tuple[str, NewEvent]] = []
+        self.for_other_accounts: list[tuple[str, NewEvent]] = []
 
     @property
-    def batch(self) -> AnswerBatch:
+    def answers(self) -> AnswerBatch:
         return AnswerBatch(proven=tuple(self._proven), updates=tuple(self._updates))
 
     def apply(self, items: Sequence[Item]) -> list[NewMessage | NewEvent]:
@@ -213,7 +213,7 @@ class AnswerMatching:
     def _answer(
         self, question: AskedQuestion, button: Button, attempt: AnswerAttempt, key: str, user: str
     ) -> list[NewEvent]:
-        """Closes all rows of a question; returns the event about that, unless it goes to `elsewhere`."""
+        """Closes all rows of a question; returns the event about that, unless it is `for_other_accounts`."""
         asker = question.asker
         values = (asker.account, asker.row_id, self._rows.now(), storable_text(button.key))
         self._connection.execute(_ANSWER_QUESTION, values)
@@ -224,7 +224,7 @@ class AnswerMatching:
         row = self._connection.execute(_READ_BASE_TOPIC, (asker.account,)).fetchone()
         if row is not None and row[0]:  # an account that was removed publishes nothing
             topic = f"{row[0]}/event/{BUTTON_EVENT}"
-            self.elsewhere.append((asker.account, as_event_of_asker(event, question, topic)))
+            self.for_other_accounts.append((asker.account, as_event_of_asker(event, question, topic)))
         return []
 
     def _find(self, statement: str, *values: object) -> list[AskedQuestion]:

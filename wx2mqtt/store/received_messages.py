@@ -53,8 +53,8 @@ class ReceivedMessages(JournalPart):
 
         1. Store the changed people.
         2. Leave out items whose key is stored already: WeChat delivers some twice.
-        3. Close the questions that messages or presses answer. Add the event about each answer to the rows of
-           the account whose command asks.
+        3. Close the questions that messages or presses answer (`AnswerMatching`). The event about an answer
+           is a row of the account that asked, which may be another one.
         4. Give each message its `seq`, a number without gaps per account, and build its payload.
         5. Add a row for each item, for each file to download, and for each text beside a message.
         6. Store the newest `seq` and the cursor; without a cursor the stored one stays.
@@ -77,10 +77,11 @@ class ReceivedMessages(JournalPart):
         (stored_seq,) = connection.execute(_NEWEST_SEQ, (self._account,)).fetchone()
         newest_seq = stored_seq + len(messages)
         rows = self._publication_rows(stored, stored_seq + 1)
-        item_batch = self._insert_rows(connection, rows)
+        outbox = self._insert_rows(connection, rows)
         insert_rows(connection, ADD_MEDIA, self._media_rows(messages, stored_seq + 1))
         texts = [message.plain for message in messages if message.plain]
-        text_batch = self._rows.enqueue(connection, texts)
+        outbox = outbox.joined(self._rows.enqueue(connection, texts))
+        for_other_accounts = self._insert_for_other_accounts(connection, matching.for_other_accounts)
         connection.execute(_SET_NEWEST_SEQ_AND_CURSOR, (newest_seq, cursor, login_id, self._account))
         payloads = [row.payload for row in rows if row.seq is not None]
         return RecordResult(
@@ -90,9 +91,9 @@ class ReceivedMessages(JournalPart):
             last_payload=payloads[-1] if payloads else None,
             seq=newest_seq,
             kinds=Counter(message.kind for message in messages),
-            outbox=item_batch.joined(text_batch),
-            answers=matching.batch,
-            elsewhere=self._insert_elsewhere(connection, matching.elsewhere),
+            outbox=outbox,
+            answers=matching.answers,
+            for_other_accounts=for_other_accounts,
         )
 
     def _without_repeats(self, connection: Connection, items: Sequence[Item]) -> list[Item]:
@@ -171,7 +172,7 @@ class ReceivedMessages(JournalPart):
                 ready.append(row.outbox_row(row_id))
         return self._rows.outbox_batch(ids, ready)
 
-    def _insert_elsewhere(
+    def _insert_for_other_accounts(
         self, connection: Connection, events: Sequence[tuple[str, NewEvent]]
     ) -> dict[str, OutboxBatch]:
         """Inserts events of other accounts; their publishers read the rows from the journal."""
@@ -202,6 +203,7 @@ class _PublicationRow(NamedTuple):
 
     account: str
     state: PublicationState
+    #: The column is called `sort`.
     category: str
     topic: str
     created: int
@@ -255,8 +257,7 @@ _KNOWN_KEYS = Statement("""
 # Topics with a message that is not published before its file is there: their later messages wait.
 _HELD_TOPICS = Statement("SELECT DISTINCT topic FROM publication WHERE account = ? AND state = 4")
 
-# Adds a message or an event, waiting for the broker or held. `sort` is its category; the column `sender`
-# has no use any more.
+# Adds a message or an event, waiting for the broker or held. The column `sender` has no use any more.
 _ADD_PUBLICATION = Statement("""
     INSERT INTO publication
         (account, state, sort, topic, created, user, key, kind, time, payload, content_type, seq, message_id,

@@ -234,10 +234,10 @@ class RecordResult:
     kinds: Mapping[str, int] = field(default_factory=dict)
     #: The publications that may go out at once.
     outbox: OutboxBatch = NO_PUBLICATIONS
-    #: What the answers among the items mean.
+    #: What the answers among the items prove, and what their cards show from now on.
     answers: AnswerBatch = NO_ANSWERS
     #: The publications of other accounts, by account: events about answers to their questions.
-    elsewhere: Mapping[str, OutboxBatch] = field(default_factory=dict)
+    for_other_accounts: Mapping[str, OutboxBatch] = field(default_factory=dict)
 
 
 # The history

@@ -79,7 +79,7 @@ async def test_an_answer_on_a_fallback_account_is_an_event_of_the_account_that_a
     ((message,), events) = await accounts.office.stored()
     assert message["button"] == {"account": "home", "command_id": "lock", "key": "yes"}
     assert events == []
-    (batch,) = recorded.elsewhere.values()
+    (batch,) = recorded.for_other_accounts.values()
     (row,) = await accounts.home.journal.outbox.list_waiting(0, 100)
     assert batch == OutboxBatch(rows=(), after_id=None, last_id=row.id)
     assert recorded.answers.proven == (accounts.office.rows["lock~fallback"],)
@@ -178,6 +178,6 @@ async def test_when_the_account_that_asks_was_removed_an_answer_is_no_event(
     await removal.delete_rows("home")
     await removal.delete_account("home")
     recorded = await accounts.office.write("m", "1", person=PersonId(3))
-    assert recorded.elsewhere == {}
+    assert recorded.for_other_accounts == {}
     ((message,), events) = await accounts.office.stored()
     assert (message["button"]["command_id"], events) == ("lock", [])
