@@ -297,7 +297,10 @@ class ProbeClient:
             answer = await connection.publish(topic, payload, retain=retain)
         except ProbeClosed as closed:
             return self._answer_for_loss(closed)
-        self._unanswered_count = self._unanswered_count + 1 if answer.timed_out else 0
+        if answer.timed_out:
+            self._unanswered_count += 1
+        else:
+            self._unanswered_count = 0
         return answer
 
     async def subscribe(self, topic_filter: str) -> ProbeAnswer:
@@ -312,10 +315,11 @@ class ProbeClient:
             answer = await connection.subscribe(topic_filter)
         except ProbeClosed as closed:
             answer = self._answer_for_loss(closed)
-            if is_used and closed.code < 0 and not self.given_up:
+            if is_used and answer.code == NO_CODE and not self.given_up:
                 return await self.subscribe(topic_filter)
             return answer
-        self._unanswered_count += answer.timed_out
+        if answer.timed_out:
+            self._unanswered_count += 1
         return answer
 
     async def wait_for_topics(self, topics: Collection[str]) -> set[str]:
@@ -333,6 +337,8 @@ class ProbeClient:
 
     def _answer_for_loss(self, closed: ProbeClosed) -> ProbeAnswer:
         self._loss_count += 1
-        if closed.code == TIMED_OUT_CODE:  # not even a CONNACK
+        code = closed.code
+        if code == TIMED_OUT_CODE:  # not even a CONNACK
             self._unanswered_count = MAX_UNANSWERED_REQUESTS
-        return ProbeAnswer(max(closed.code, NO_CODE), str(closed), 0.0)
+            code = NO_CODE
+        return ProbeAnswer(code, str(closed), 0.0)

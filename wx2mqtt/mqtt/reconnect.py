@@ -207,7 +207,7 @@ def _next_address(
 
     Without one the next round begins after a delay, a long one with `needs_owner`.
     """
-    if len(policy.redirects) > 1:
+    if len(policy.redirects) > 1:  # the broker has named one more
         return replace(policy, redirects=policy.redirects[1:]), AT_ONCE
     failed, *others = policy.addresses
     failed_count = policy.failed_count + 1
