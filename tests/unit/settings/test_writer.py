@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def test_without_a_chosen_key_everything_is_a_comment() -> None:
     text = compose({}, "# top\n", "en")
     assert text.startswith("# top\n")
     assert yaml.safe_load(text) is None
+    assert re.search(r"(?m)^ *# max_size: 2GB ", text)  # as people write a size
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
