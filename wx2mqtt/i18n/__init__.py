@@ -20,7 +20,8 @@ Catalogue = Mapping[str, Translations]
 
 def text(catalogue: Catalogue, language: Language, key: str, /, **facts: object) -> str:
     """Returns the sentence for `key` in `language` with its facts. Raises `KeyError` for an unknown key."""
-    return translation(catalogue[key], language).format_map(facts)
+    english, chinese = catalogue[key]
+    return (chinese if language == "zh" else english).format_map(facts)
 
 
 def translation(translations: Translations, language: Language) -> str:

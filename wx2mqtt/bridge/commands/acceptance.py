@@ -196,7 +196,7 @@ class AttachmentIntake:
 
     def is_needed(self, new: NewCommand, delivery: Delivery) -> bool:
         """Returns whether `complete` has something to do for the command of this delivery."""
-        return is_large(delivery.payload) or _brings_file(new)
+        return is_large(delivery.payload) or (new.command.kind != "text" and _brings_file(new))
 
     async def complete(self, new: NewCommand, delivery: Delivery, session: int) -> NewCommand:
         """Returns the command with its stored file, or with a result that rejects it.

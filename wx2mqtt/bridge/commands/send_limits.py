@@ -167,8 +167,8 @@ class SendLimits:
             return max(MIN_WINDOW_WAIT_SECONDS, (window.until - now_ms()) / 1000)
         if command.command.kind == "recall":
             return self._calls.throttled_seconds
-        own_limit_seconds = self.bucket.seconds_until_token()
-        return max(self._calls.throttled_seconds, own_limit_seconds, self.chat_limit_seconds(command))
+        seconds = max(self._calls.throttled_seconds, self.bucket.seconds_until_token())
+        return seconds if self._chat_limits is None else max(seconds, self.chat_limit_seconds(command))
 
 
 def back_off(queue: ChatQueue) -> None:
