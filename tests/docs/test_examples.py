@@ -139,7 +139,7 @@ async def run_to_end(*command: str) -> str:
     return out.decode()
 
 
-async def test_the_line_of_the_crontab(home):
+async def test_the_crontab_line_sends_its_message(home):
     """Cron passes the shell all that follows the five fields of time, without the backslash before each per cent
     sign.
     """

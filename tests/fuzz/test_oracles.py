@@ -179,7 +179,7 @@ def test_large_inputs_are_large(make):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", {1: 2}])
-def test_what_json_cannot_hold_is_found(value):
+def test_a_value_that_json_cannot_represent_is_found(value):
     with pytest.raises((ValueError, AssertionError)):
         require_json(value)
 

@@ -243,7 +243,7 @@ async def publish_late_message(environment: HomeAssistantEnvironment, seconds: i
 # nobody has written to the bot yet
 
 
-async def test_where_nobody_has_written_the_alarm_as_shipped_says_so_within_a_minute(
+async def test_the_shipped_alarm_reports_within_a_minute_that_nobody_has_written_to_the_bot(
     environment: HomeAssistantEnvironment,
 ) -> None:
     started_at = time.monotonic()
@@ -257,7 +257,7 @@ async def test_where_nobody_has_written_the_alarm_as_shipped_says_so_within_a_mi
     await environment.until("states('switch.house_siren') == 'on'")
 
 
-async def test_a_ring_that_does_not_reach_wechat_is_told_with_the_reason(
+async def test_a_ring_that_does_not_reach_wechat_is_reported_with_the_reason(
     environment: HomeAssistantEnvironment,
 ) -> None:
     await enable(environment, "doorbell")
@@ -287,7 +287,7 @@ async def test_a_question_that_reaches_nobody_ends_as_silence_and_says_why(
 # the window is open
 
 
-async def test_an_alarm_that_arrives_is_told_nowhere_else_and_the_answer_ends_it(
+async def test_an_alarm_that_arrives_uses_no_other_notifier_and_the_answer_ends_it(
     environment: HomeAssistantEnvironment,
 ) -> None:
     await write(environment)
@@ -310,7 +310,7 @@ async def test_an_alarm_that_arrives_is_told_nowhere_else_and_the_answer_ends_it
     assert notifications_since(environment, since) == []
 
 
-async def test_water_during_a_trial_is_told_at_once(environment: HomeAssistantEnvironment) -> None:
+async def test_water_during_a_trial_starts_the_alarm_at_once(environment: HomeAssistantEnvironment) -> None:
     await write(environment)
     await enable(environment, "alarm")
     since = environment.home.subscriber.count
@@ -404,7 +404,7 @@ async def test_a_wet_sensor_of_which_nothing_is_heard_is_not_dry(
     await environment.until("states('switch.house_siren') == 'off'")
 
 
-async def test_an_alarm_may_use_what_is_kept_for_it_and_then_says_that_all_is_used(
+async def test_an_alarm_uses_the_reserved_messages_and_then_reports_that_none_is_left(
     environment: HomeAssistantEnvironment,
 ) -> None:
     await write(environment)
@@ -422,7 +422,7 @@ async def test_an_alarm_may_use_what_is_kept_for_it_and_then_says_that_all_is_us
     assert (await notification_with(environment, "House Water", since)).endswith("(quota_used)")
 
 
-async def test_a_picture_that_the_bridge_may_not_fetch_is_told_and_the_text_arrives(
+async def test_a_picture_that_the_bridge_may_not_fetch_is_reported_and_the_text_arrives(
     environment: HomeAssistantEnvironment,
 ) -> None:
     await write(environment)
@@ -444,7 +444,7 @@ async def test_a_picture_that_the_bridge_may_not_fetch_is_told_and_the_text_arri
     assert (await environment.home.send_request("reload"))["status"] == "ok"
 
 
-async def test_a_word_that_comes_late_opens_nothing_and_is_asked_for_again(
+async def test_a_late_command_does_nothing_and_is_asked_for_again(
     environment: HomeAssistantEnvironment,
 ) -> None:
     await write(environment, "open")  # nothing listens yet
@@ -459,7 +459,7 @@ async def test_a_word_that_comes_late_opens_nothing_and_is_asked_for_again(
     await environment.publish("house/lamp", "OFF")
 
 
-async def test_a_word_of_the_future_opens_nothing_since_a_clock_is_wrong(
+async def test_a_command_with_a_time_in_the_future_does_nothing(
     environment: HomeAssistantEnvironment,
 ) -> None:
     await write(environment, "open")
@@ -474,7 +474,7 @@ async def test_a_word_of_the_future_opens_nothing_since_a_clock_is_wrong(
 
 
 @pytest.mark.parametrize(("language", "word"), [("en", "light on"), ("zh", "开灯")])
-async def test_the_automation_of_the_page_acts_on_a_new_word_only(
+async def test_the_automation_of_the_page_acts_on_a_new_message_only(
     environment: HomeAssistantEnvironment, language: str, word: str
 ) -> None:
     await write(environment, word)
@@ -488,7 +488,7 @@ async def test_the_automation_of_the_page_acts_on_a_new_word_only(
     await environment.until("states('switch.house_lamp') == 'on'")
 
 
-async def test_an_old_yes_answers_no_question(environment: HomeAssistantEnvironment) -> None:
+async def test_an_old_answer_does_not_count_for_a_new_question(environment: HomeAssistantEnvironment) -> None:
     await write(environment, "yes")
     await environment.publish("house/lamp", "ON")
     await environment.publish("house/home", "ON")
@@ -548,7 +548,7 @@ async def test_the_card_shows_only_what_there_is(environment: HomeAssistantEnvir
 # the login and the bridge
 
 
-async def test_a_bridge_that_comes_and_goes_is_told_as_one_that_is_away(
+async def test_a_bridge_that_repeatedly_goes_offline_is_reported_as_offline(
     environment: HomeAssistantEnvironment,
 ) -> None:
     await enable(environment, "flaps")
@@ -563,7 +563,7 @@ async def test_a_bridge_that_comes_and_goes_is_told_as_one_that_is_away(
     assert "no message arrives" in note
 
 
-async def test_where_nobody_is_logged_in_the_alarm_says_so(environment: HomeAssistantEnvironment) -> None:
+async def test_an_alarm_without_a_login_reports_that(environment: HomeAssistantEnvironment) -> None:
     since = environment.home.subscriber.count
     await enable(environment, "login")
     await environment.home.send_request("logout")
@@ -586,7 +586,7 @@ async def test_a_notifier_that_fails_ends_no_alarm(environment: HomeAssistantEnv
     assert any("/x" in line for line in environment.home_assistant.log_lines())
 
 
-async def test_what_a_fallback_of_the_bridge_has_taken_has_arrived(
+async def test_an_alarm_that_the_fallback_of_the_bridge_took_counts_as_arrived(
     environment: HomeAssistantEnvironment,
 ) -> None:
     with AlarmReceiver() as receiver:
@@ -606,7 +606,7 @@ async def test_what_a_fallback_of_the_bridge_has_taken_has_arrived(
         assert notifications_since(environment, since) == []
 
 
-async def test_where_the_bridge_is_away_it_is_told_at_once_and_nothing_comes_late(
+async def test_an_alarm_with_the_bridge_offline_is_reported_at_once_and_not_sent_later(
     environment: HomeAssistantEnvironment,
 ) -> None:
     await enable(environment, "login")

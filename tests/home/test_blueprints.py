@@ -202,7 +202,7 @@ class TagsAsTextLoader(yaml.SafeLoader):
 TagsAsTextLoader.add_multi_constructor("!", lambda loader, _suffix, node: loader.construct_scalar(node))
 
 
-async def test_who_rings_is_seen_in_wechat(environment: HomeAssistantEnvironment) -> None:
+async def test_a_ring_sends_the_picture_to_wechat(environment: HomeAssistantEnvironment) -> None:
     picture = placeholder_picture("en", needed=False)
     await environment.publish("house/camera", picture, retain=False)
     await environment.until("state_attr('camera.house_door', 'entity_picture') is not none")
@@ -223,7 +223,7 @@ async def test_who_rings_is_seen_in_wechat(environment: HomeAssistantEnvironment
     await wait_for_runs(environment, "doorbell", 1)
 
 
-async def test_an_old_ring_that_comes_back_with_a_restart_is_none(
+async def test_an_old_ring_after_a_restart_sends_nothing(
     environment: HomeAssistantEnvironment,
 ) -> None:
     before = await sent_count(environment)
@@ -235,7 +235,7 @@ async def test_an_old_ring_that_comes_back_with_a_restart_is_none(
     assert await sent_count(environment) == before
 
 
-async def test_water_is_told_until_somebody_says_good(environment: HomeAssistantEnvironment) -> None:
+async def test_water_is_reported_until_somebody_answers(environment: HomeAssistantEnvironment) -> None:
     before = await sent_count(environment)
     await environment.publish("house/water", "ON")
     await environment.until("states('switch.house_siren') == 'on'")
@@ -318,7 +318,7 @@ async def test_a_question_with_buttons_does_what_belongs_to_its_answer(
     await wait_for_runs(environment, "ask-with-buttons", 1)
 
 
-async def test_a_question_that_is_refused_is_told_and_then_counts_as_unanswered(
+async def test_a_refused_question_is_reported_and_counts_as_unanswered(
     environment: HomeAssistantEnvironment,
 ) -> None:
     await environment.until("state_attr('automation.ask_with_buttons', 'current') == 0")
@@ -356,7 +356,7 @@ async def test_only_a_trusted_person_switches_the_light(environment: HomeAssista
     await wait_for_runs(environment, "trusted-command", 1)
 
 
-async def test_what_the_owner_writes_to_the_file_helper_is_a_command(
+async def test_a_message_of_the_owner_to_the_file_helper_is_a_command(
     environment: HomeAssistantEnvironment,
 ) -> None:
     await environment.publish("house/lamp", "OFF")

@@ -80,7 +80,7 @@ async def test_the_account_is_one_device_that_leads_to_the_page(
     assert device["configuration_url"] == "http://wechat.example:8099"
 
 
-async def test_what_was_announced_keeps_the_rules_and_was_one_message_at_a_time(
+async def test_each_announcement_is_one_message_and_keeps_the_rules_of_discovery(
     environment: HomeAssistantEnvironment,
 ) -> None:
     for message in environment.home.subscriber.on(DISCOVERY):
@@ -134,7 +134,7 @@ async def test_a_message_is_an_event_with_all_that_automations_need(
         ("quote", "wife"),
     ],
 )
-async def test_every_kind_is_taken_without_a_word(
+async def test_every_kind_of_message_is_taken_without_a_warning(
     environment: HomeAssistantEnvironment, kind: str, who: str
 ) -> None:
     seq = (await environment.state(MESSAGE))["attributes"].get("seq", 0)
@@ -168,7 +168,7 @@ async def test_a_notification_reaches_the_phone(
     assert (line["to"], line["text"]) == (to, text)
 
 
-async def test_a_result_is_an_event_with_its_words(environment: HomeAssistantEnvironment) -> None:
+async def test_a_result_is_an_event_with_its_texts(environment: HomeAssistantEnvironment) -> None:
     await environment.publish("wx/out/wife", {"text": "?", "kind": "smoke", "id": "smoke"}, retain=False)
     await environment.until(f"state_attr('{RESULT}', 'id') == 'smoke'")
     attributes = (await environment.state(RESULT))["attributes"]
@@ -265,7 +265,9 @@ async def test_another_name_changes_no_id(environment: HomeAssistantEnvironment)
     await environment.until(f"state_attr('{MOM}', 'friendly_name') == 'WeChat home 妈妈'")
 
 
-async def test_who_is_no_longer_shown_goes_and_who_is_comes(environment: HomeAssistantEnvironment) -> None:
+async def test_a_reload_adds_and_removes_the_entities_of_people(
+    environment: HomeAssistantEnvironment,
+) -> None:
     await environment.reload("wife", "李雷")
     await environment.wait_for_entity("notify.wechat_home_li_lei")
     await environment.until(
@@ -282,7 +284,7 @@ async def test_who_is_no_longer_shown_goes_and_who_is_comes(environment: HomeAss
     }
 
 
-async def test_who_is_dropped_while_the_bridge_is_down_goes_as_well(
+async def test_a_person_removed_while_the_bridge_is_down_has_no_entity_any_more(
     environment: HomeAssistantEnvironment,
 ) -> None:
     await asyncio.to_thread(environment.home.bridge.stop)
@@ -297,12 +299,14 @@ async def test_who_is_dropped_while_the_bridge_is_down_goes_as_well(
     }
 
 
-async def test_who_comes_back_has_the_id_of_before(environment: HomeAssistantEnvironment) -> None:
+async def test_a_person_who_is_added_again_has_the_same_entity_id(
+    environment: HomeAssistantEnvironment,
+) -> None:
     await environment.reload("wife", "妈妈")
     await environment.wait_for_entity(MOM)
 
 
-async def test_a_name_that_nobody_has_is_told_and_the_rest_works(
+async def test_an_unknown_name_is_reported_and_the_rest_works(
     environment: HomeAssistantEnvironment,
 ) -> None:
     since = len(environment.home.bridge.log)
@@ -318,7 +322,9 @@ async def test_a_name_that_nobody_has_is_told_and_the_rest_works(
     )
 
 
-async def test_what_is_off_by_default_works_when_it_is_wanted(environment: HomeAssistantEnvironment) -> None:
+async def test_an_entity_that_is_off_by_default_works_when_it_is_enabled(
+    environment: HomeAssistantEnvironment,
+) -> None:
     age = "sensor.wechat_home_last_answer_of_wechat"
     assert (await entities(environment))["wx2mqtt_home_age"]["disabled"] == "integration"
     await environment.do("enable", entity=age)
@@ -371,7 +377,7 @@ async def test_in_chinese_the_names_are_chinese_and_the_ids_are_not(
     assert after["wx2mqtt_home_to_filehelper"]["name"] == "文件传输助手"
 
 
-async def test_with_500_people_it_is_one_message_and_home_assistant_takes_it(
+async def test_500_people_are_announced_in_one_message_that_home_assistant_accepts(
     environment: HomeAssistantEnvironment,
 ) -> None:
     await environment.home.control.post("people", friends=500)
@@ -399,7 +405,9 @@ async def test_with_500_people_it_is_one_message_and_home_assistant_takes_it(
     assert own_warnings(environment) == []
 
 
-async def test_switched_off_the_device_is_gone(environment: HomeAssistantEnvironment) -> None:
+async def test_the_device_is_removed_when_discovery_is_switched_off(
+    environment: HomeAssistantEnvironment,
+) -> None:
     await asyncio.to_thread(environment.home.bridge.stop)
     environment.home.bridge.configure(environment.settings("wife", enabled=False))
     await environment.home.restart()

@@ -110,7 +110,7 @@ def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, de
         )
 
 
-def test_where_home_assistant_has_mqtt_already_the_demo_comes_to_its_broker(tmp_path: Path) -> None:
+def test_the_demo_uses_the_broker_of_a_home_assistant_that_has_mqtt(tmp_path: Path) -> None:
     with (
         mosquitto(tmp_path / "mosquitto") as broker,
         HomeAssistantProcess(PYTHON, tmp_path / "house", port=free_port()) as home_assistant,

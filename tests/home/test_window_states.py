@@ -138,7 +138,7 @@ async def new_texts(prepared_environment: HomeAssistantEnvironment, before: int)
 
 
 @pytest.mark.parametrize("state", STATES)
-async def test_a_ring_arrives_or_is_told_with_what_did_not(
+async def test_a_ring_arrives_or_is_reported_with_what_did_not_arrive(
     prepared_environment: HomeAssistantEnvironment, state: str
 ) -> None:
     await set_window(prepared_environment, state)
@@ -159,7 +159,7 @@ async def test_a_ring_arrives_or_is_told_with_what_did_not(
 
 
 @pytest.mark.parametrize("state", STATES)
-async def test_an_alarm_uses_what_is_kept_for_it_or_is_told(
+async def test_an_alarm_uses_the_reserved_message_or_is_reported(
     prepared_environment: HomeAssistantEnvironment, state: str
 ) -> None:
     await set_window(prepared_environment, state)
@@ -182,7 +182,7 @@ async def test_an_alarm_uses_what_is_kept_for_it_or_is_told(
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize(("name", "word"), [("presence_question", "yes"), ("ask_with_buttons", "1")])
-async def test_a_question_is_answered_or_is_told_and_ends_as_silence(
+async def test_a_question_is_answered_or_reported_and_ends_as_unanswered(
     prepared_environment: HomeAssistantEnvironment, state: str, name: str, word: str
 ) -> None:
     await set_window(prepared_environment, state)
@@ -210,7 +210,7 @@ async def test_a_question_is_answered_or_is_told_and_ends_as_silence(
     assert (notifications_since(prepared_environment, since) == []) == (state == "open")
 
 
-async def test_a_ring_that_must_arrive_goes_by_the_other_way_where_the_window_is_shut(
+async def test_an_urgent_ring_goes_to_the_fallback_where_the_window_is_shut(
     prepared_environment: HomeAssistantEnvironment,
 ) -> None:
     with AlarmReceiver() as receiver:

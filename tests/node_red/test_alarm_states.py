@@ -66,7 +66,9 @@ async def test_an_alarm_uses_the_reserve_goes_first_and_its_result_is_shown(
     assert environment.red.all_shown("not reached", since=since) == []
 
 
-async def test_with_the_quota_used_it_says_so_at_once(environment: NodeRedEnvironment, home: ILinkHome):
+async def test_an_alarm_with_the_quota_used_is_reported_at_once(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
     await environment.load("alarm")
     await use_up_quota(home)
     since = len(environment.red.output)
@@ -106,7 +108,9 @@ async def test_each_of_twelve_alarms_in_a_row_is_sent_or_reported_as_not_sent(
     )
 
 
-async def test_with_the_window_shut_it_says_so_at_once(environment: NodeRedEnvironment, home: ILinkHome):
+async def test_an_alarm_with_the_window_shut_is_reported_at_once(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
     await environment.load("alarm", LANGUAGE="zh")
     since = len(environment.red.output)
     await home.bot.post("ilink/window", ago=25 * 3600)
@@ -116,7 +120,7 @@ async def test_with_the_window_shut_it_says_so_at_once(environment: NodeRedEnvir
     assert text.endswith("（window_closed）")
 
 
-async def test_with_the_window_shut_and_a_fallback_the_fallback_tells_at_once(
+async def test_an_alarm_with_the_window_shut_goes_to_the_fallback_at_once(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
     await environment.load("alarm")
@@ -142,7 +146,7 @@ async def test_a_failing_fallback_is_reported(environment: NodeRedEnvironment, h
         assert environment.red.all_shown("told", since=since) == []
 
 
-async def test_logged_out_it_says_so_at_once_and_the_fallback_tells_within_a_minute(
+async def test_an_alarm_without_a_login_is_reported_at_once_and_the_fallback_gets_it_within_a_minute(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
     await environment.load("alarm")
@@ -185,7 +189,9 @@ async def test_a_message_that_wechat_takes_without_an_id_is_reported_as_doubtful
         await home.bot.post("ilink/mute", on=False)
 
 
-async def test_with_the_bridge_away_it_says_so_soon(environment: NodeRedEnvironment, home: ILinkHome):
+async def test_an_alarm_with_the_bridge_offline_is_reported_soon(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
     await environment.load("alarm")
     subscriber = home.subscriber.count
     await home.in_thread(home.bridge.kill)
@@ -205,7 +211,7 @@ async def test_with_the_bridge_away_it_says_so_soon(environment: NodeRedEnvironm
     assert await environment.shown("told", since=since) == "me was told"
 
 
-async def test_with_a_bridge_that_hangs_it_says_that_there_is_no_result(
+async def test_an_alarm_with_a_bridge_that_hangs_is_reported_as_without_a_result(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
     await environment.load("alarm", WITHIN=timeout_seconds(2), every=0.3)
@@ -220,7 +226,7 @@ async def test_with_a_bridge_that_hangs_it_says_that_there_is_no_result(
         os.kill(home.bridge.pid, signal.SIGCONT)
 
 
-async def test_with_the_broker_away_it_says_so_soon_and_sends_when_it_is_back(
+async def test_an_alarm_with_the_broker_away_is_reported_soon_and_sent_when_it_is_back(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
     await environment.load("alarm", every=0.5)
@@ -286,7 +292,7 @@ async def test_beside_all_other_flows_an_answer_to_the_alarm_is_answered_by_the_
 
 
 @pytest.mark.parametrize("name", ["echo", "remote-control"])
-async def test_an_answer_that_wechat_does_not_take_is_told(
+async def test_an_answer_that_wechat_does_not_take_is_reported(
     environment: NodeRedEnvironment, home: ILinkHome, name: str
 ):
     await environment.load(name, PERSON="nobody", PEOPLE="nobody", FRESH=3600)

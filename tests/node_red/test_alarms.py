@@ -58,7 +58,7 @@ async def test_a_ring_sends_the_picture_and_its_result_comes_by_mqtt_5(
     assert answer["status"] == "sent"
 
 
-async def test_it_can_be_tried_without_a_camera_and_sends_no_caption_where_none_is_set(
+async def test_the_camera_flow_can_be_tried_without_a_camera_and_without_a_caption(
     environment: NodeRedEnvironment,
 ):
     before, since = await environment.sent_count(), len(environment.red.output)
@@ -90,7 +90,7 @@ async def test_bytes_that_are_no_picture_are_not_sent_but_the_words_are(
     assert await environment.shown("sent", since=since) == "Text sent to wife"
 
 
-async def test_words_in_place_of_a_picture_that_wechat_does_not_take_are_told(
+async def test_the_words_in_place_of_a_picture_are_reported_if_wechat_does_not_take_them(
     environment: NodeRedEnvironment,
 ):
     since = len(environment.red.output)
@@ -110,7 +110,7 @@ async def test_without_the_camera_a_ring_sends_the_words(environment: NodeRedEnv
     await environment.assert_sent("wife: 🔔 有人按门铃，但摄像头没有照片（ECONNREFUSED）", since=before)
 
 
-async def test_a_picture_that_wechat_does_not_take_is_told(environment: NodeRedEnvironment):
+async def test_a_picture_that_wechat_does_not_take_is_reported(environment: NodeRedEnvironment):
     since = len(environment.red.output)
     await environment.load("camera", PERSON="nobody")
     await environment.press("picture without a camera")
@@ -119,7 +119,7 @@ async def test_a_picture_that_wechat_does_not_take_is_told(environment: NodeRedE
     )
 
 
-async def test_a_bridge_that_is_away_is_told_and_an_old_picture_of_the_door_is_not_sent_later(
+async def test_with_the_bridge_offline_a_ring_is_reported_and_the_old_picture_is_not_sent_later(
     environment: NodeRedEnvironment,
 ):
     home, since = environment.home, len(environment.red.output)
@@ -175,7 +175,7 @@ async def test_an_answer_stops_the_alarm_and_others_do_not(
     await environment.assert_sent("wife: ✅ 老婆 sees to it", since=before + 1)
 
 
-async def test_without_an_answer_a_second_person_is_told_and_both_hear_who_answered(
+async def test_without_an_answer_a_second_person_is_alarmed_and_both_learn_who_answered(
     environment: NodeRedEnvironment, no_alarm_left: None
 ):
     home, before, since = environment.home, await environment.sent_count(), len(environment.red.output)
@@ -192,7 +192,7 @@ async def test_without_an_answer_a_second_person_is_told_and_both_hear_who_answe
     assert recipients[2]["text"] == "💧 Water!\n看到请回“好”。"
 
 
-async def test_when_the_first_cannot_be_reached_the_second_is_told_at_once(
+async def test_when_the_first_person_cannot_be_reached_the_second_is_alarmed_at_once(
     environment: NodeRedEnvironment, no_alarm_left: None
 ):
     before = await environment.sent_count()
@@ -201,7 +201,7 @@ async def test_when_the_first_cannot_be_reached_the_second_is_told_at_once(
     await environment.assert_sent("mom: Fire", since=before)
 
 
-async def test_when_nobody_answers_it_says_so_in_the_end_and_is_quiet(
+async def test_an_alarm_that_nobody_answers_reports_that_and_ends(
     environment: NodeRedEnvironment, no_alarm_left: None
 ):
     before, since = await environment.sent_count(), len(environment.red.output)
@@ -214,7 +214,7 @@ async def test_when_nobody_answers_it_says_so_in_the_end_and_is_quiet(
     assert len(environment.red.all_shown("nobody answered", since=since)) == 1
 
 
-async def test_off_ends_the_alarm_and_says_so(environment: NodeRedEnvironment, no_alarm_left: None):
+async def test_off_ends_the_alarm_with_a_message(environment: NodeRedEnvironment, no_alarm_left: None):
     home, before = environment.home, await environment.sent_count()
     await environment.load("alarm", **ALARM_VALUES, every=0.1)
     await home.publish("home/water/alarm", "ON")

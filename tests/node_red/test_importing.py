@@ -17,7 +17,7 @@ async def test_each_file_runs_alone_and_node_red_keeps_it_as_it_is(environment: 
     assert environment.red.complaints() == []
 
 
-async def test_all_together_are_one_client_of_the_broker_and_hear_each_message_once(
+async def test_all_flows_together_are_one_client_of_the_broker_and_get_each_message_once(
     environment: NodeRedEnvironment,
 ):
     home, before, since, seen = (

@@ -31,7 +31,9 @@ def is_consecutive(messages: list[dict[str, Any]]) -> bool:
     return [message["seq"] for message in messages] == list(range(first, first + len(messages)))
 
 
-async def test_without_a_stored_position_it_begins_with_the_next_message(environment: NodeRedEnvironment):
+async def test_without_a_stored_position_the_flow_begins_with_the_next_message(
+    environment: NodeRedEnvironment,
+):
     home, since = environment.home, len(environment.red.output)
     await home.control.say("wife", "of before {n}", count=3)
     await home.body("wx/in/wife", text="of before 3")
@@ -88,7 +90,7 @@ async def test_deploys_while_messages_come_lose_none_and_repeat_none(environment
     assert is_consecutive(messages)
 
 
-async def test_what_is_published_again_or_answered_to_somebody_else_does_not_come_twice(
+async def test_a_message_that_is_published_again_or_answered_to_another_client_comes_once(
     environment: NodeRedEnvironment,
 ):
     home, since = environment.home, len(environment.red.output)
@@ -112,7 +114,7 @@ async def test_what_is_published_again_or_answered_to_somebody_else_does_not_com
     assert len(asked) == 1, "only by us: what is published again is no reason to ask"
 
 
-async def test_what_was_lost_while_the_bridge_was_away_as_well_comes_before_what_followed(
+async def test_messages_missed_while_the_bridge_was_away_come_before_later_ones(
     environment: NodeRedEnvironment,
 ):
     home, since, received = environment.home, len(environment.red.output), environment.home.subscriber.count

@@ -44,7 +44,7 @@ async def scan_code(environment: NodeRedEnvironment) -> str:
     return str(found.text)
 
 
-async def test_logged_in_there_is_no_code_and_the_page_says_so_in_the_readers_language(
+async def test_during_a_login_there_is_no_code_and_the_page_says_so_in_the_readers_language(
     environment: NodeRedEnvironment,
 ):
     await environment.load("qr-page")
@@ -169,7 +169,7 @@ async def test_without_the_broker_no_code_is_shown_since_it_may_be_another_by_no
     await log_in_again(environment)
 
 
-async def test_a_code_that_has_expired_is_not_shown_though_nobody_took_it_away(
+async def test_an_expired_code_is_not_shown_although_its_topic_was_not_cleared(
     environment: NodeRedEnvironment,
 ):
     home = environment.home

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 # echo
 
 
-async def test_what_is_written_to_filehelper_comes_back_once_though_it_is_published_again(
+async def test_a_text_to_filehelper_is_echoed_once_although_it_is_published_again(
     environment: NodeRedEnvironment,
 ):
     home, before = environment.home, await environment.sent_count()
@@ -85,7 +85,7 @@ async def test_a_question_that_is_refused_says_why(environment: NodeRedEnvironme
 # notification
 
 
-async def test_a_notification_arrives_and_says_so(environment: NodeRedEnvironment):
+async def test_a_notification_arrives_and_its_result_is_shown(environment: NodeRedEnvironment):
     before, since = await environment.sent_count(), len(environment.red.output)
     await environment.load("notify")
     await environment.press("try it")
@@ -104,7 +104,7 @@ async def test_a_notification_that_is_refused_says_why(environment: NodeRedEnvir
     assert await environment.sent_count() == before
 
 
-async def test_a_notification_that_nobody_answers_says_so_and_was_tried_again_with_the_same_id(
+async def test_a_notification_without_a_result_is_reported_and_was_retried_with_the_same_id(
     environment: NodeRedEnvironment,
 ):
     home, since, received, wait = (
@@ -149,7 +149,9 @@ async def test_a_notification_that_is_tried_again_while_wechat_is_slow_arrives_o
     await environment.assert_sent("wife: Dinner is ready", since=before)
 
 
-async def test_a_notification_outlives_a_broker_that_goes_away_right_then(environment: NodeRedEnvironment):
+async def test_a_notification_is_sent_although_the_broker_goes_away_meanwhile(
+    environment: NodeRedEnvironment,
+):
     home, before, since, received = (
         environment.home,
         await environment.sent_count(),
@@ -235,7 +237,7 @@ async def test_a_command_whose_age_is_not_known_is_not_done(environment: NodeRed
     assert not [message for message in home.subscriber.received[since:] if message.topic == "home/light/set"]
 
 
-async def test_nobody_else_switches_anything_and_people_who_may_are_not_answered_when_they_just_talk(
+async def test_other_people_switch_nothing_and_texts_that_are_no_command_get_no_answer(
     environment: NodeRedEnvironment,
 ):
     home, before = environment.home, await environment.sent_count()

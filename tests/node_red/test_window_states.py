@@ -89,13 +89,13 @@ async def test_with_the_window_open_each_arrives_beside_all_others(
     assert environment.red.all_shown("not sent", since=since) == []
 
 
-async def test_with_the_window_shut_each_says_so(environment: NodeRedEnvironment, home: ILinkHome):
+async def test_each_flow_reports_that_the_window_is_shut(environment: NodeRedEnvironment, home: ILinkHome):
     await load_all(environment)
     await home.bot.post("ilink/window", ago=25 * 3600)
     await assert_all_refused(environment, "window_closed")
 
 
-async def test_with_the_quota_used_each_says_so(environment: NodeRedEnvironment, home: ILinkHome):
+async def test_each_flow_reports_that_the_quota_is_used(environment: NodeRedEnvironment, home: ILinkHome):
     await load_all(environment)
     await use_up_quota(home)
     await assert_all_refused(environment, "quota_used")
@@ -204,7 +204,7 @@ async def test_a_call_that_is_not_sent_begins_the_alarm_too(environment: NodeRed
     assert "me was not told" in await environment.shown("not reached", since=since)
 
 
-async def test_what_wechat_takes_without_a_number_is_no_reason_to_call_again(
+async def test_a_message_that_wechat_takes_without_an_id_is_not_a_failure_of_the_call(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
     await load_all(environment, WAIT=60)
@@ -216,7 +216,7 @@ async def test_what_wechat_takes_without_a_number_is_no_reason_to_call_again(
         await home.bot.post("ilink/mute", on=False)
 
 
-async def test_logged_out_each_says_so(environment: NodeRedEnvironment, home: ILinkHome):
+async def test_each_flow_reports_that_the_login_has_ended(environment: NodeRedEnvironment, home: ILinkHome):
     await load_all(environment)
     seen = home.subscriber.count
     await home.bot.post("ilink/kill")
@@ -235,7 +235,7 @@ async def test_logged_out_each_says_so(environment: NodeRedEnvironment, home: IL
         await home.bot.wait("polling")
 
 
-async def test_with_the_bridge_away_the_call_is_told_and_arrives_once_where_it_comes_back_in_time(
+async def test_a_call_with_the_bridge_offline_is_reported_and_sent_once_if_it_comes_back_in_time(
     environment: NodeRedEnvironment, home: ILinkHome
 ):
     await load_all(environment, WAIT=1)

@@ -145,7 +145,7 @@ async def test_media_that_wechat_has_no_more_are_gone(shared_home: Home, how: st
 
 
 @shared
-async def test_a_sticker_of_the_shop_is_gone_from_the_start(shared_home: Home):
+async def test_a_sticker_of_the_shop_has_no_bytes_from_the_start(shared_home: Home):
     body = await published_message(shared_home, await send_media(shared_home, "store_sticker"))
     assert body["sticker"]["state"] == "gone"
     assert "url" not in body["sticker"]

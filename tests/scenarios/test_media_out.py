@@ -491,7 +491,7 @@ async def test_the_bridge_sends_on_after_all_bad_input(shared_home):
     assert line["sha256"] == sha256(JPEG)
 
 
-async def test_without_a_folder_or_host_nothing_of_this_machine_is_sent_and_a_reload_changes_that(
+async def test_files_of_this_machine_are_sent_only_after_a_reload_that_allows_folder_and_host(
     shared_home,
 ):
     with_media = shared_home.settings({"media": {}, "receive": {"own": True}})

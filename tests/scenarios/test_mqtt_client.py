@@ -88,7 +88,7 @@ async def test_a_broker_without_retained_messages_gets_none(start_mosquitto: Sta
     assert listener.client.disconnect_count == 1
 
 
-async def test_older_mqtt_is_spoken_where_it_is_asked_for(mosquitto: Mosquitto):
+async def test_mqtt_3_is_used_where_it_is_configured(mosquitto: Mosquitto):
     async with running_client(mosquitto.url, protocol="3.1.1") as listener:
         connection = await listener.connection()
         assert (connection.protocol, connection.session_expiry) == ("3.1.1", None)

@@ -60,7 +60,9 @@ async def test_a_pause_in_the_middle_of_a_packet_loses_nothing(start_mosquitto: 
             await large
 
 
-async def test_it_pauses_on_the_next_connection_too_and_still_reads_connack(start_mosquitto: StartMosquitto):
+async def test_a_paused_client_also_pauses_after_a_reconnect_and_still_reads_connack(
+    start_mosquitto: StartMosquitto,
+):
     broker = start_mosquitto("max_queued_messages 0\n")
     async with running_client(broker.url) as listener:
         await listener.connection()

@@ -86,7 +86,7 @@ async def test_a_file_is_complete_however_the_server_ends_its_answer(body):
         assert await fetch(file_server.url) == b"abcde"
 
 
-async def test_the_name_is_asked_for_once_and_goes_into_host_though_the_connection_is_made_to_the_address():
+async def test_the_name_is_resolved_once_and_sent_in_host_though_the_address_is_connected_to():
     lookups = []
 
     async def resolve_differently_each_time(host: str) -> list[str]:

@@ -205,7 +205,7 @@ async def test_cards_fill_their_columns(state: str, width: int):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_when_a_window_closes_reads_as_its_line_does(scheme: str):
+async def test_the_time_at_which_a_window_closes_has_the_style_of_its_line(scheme: str):
     def read_styles(url: str) -> list[list[str]]:
         with Chromium(1100, 800) as browser:
             browser.prefer(scheme)
@@ -239,7 +239,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_what_is_wrong_would_be_found(fault: str):
+async def test_each_fault_that_is_put_into_the_page_is_found(fault: str):
     def findings_with_fault(url: str) -> list[str]:
         with Chromium(500, 700) as browser:
             browser.open(url)

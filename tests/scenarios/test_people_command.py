@@ -85,7 +85,7 @@ async def test_a_person_with_a_new_account_gets_the_old_topic_by_assign_and_both
     ids=" ".join,
 )
 @pytest.mark.parametrize("runs", [True, False], ids=["beside the bridge", "without it"])
-async def test_what_cannot_be_decided_is_refused_in_one_line_and_changes_nothing(
+async def test_an_impossible_decision_is_refused_in_one_line_and_changes_nothing(
     home: Home, run_people: Run, line: tuple[str, ...], runs: bool
 ):
     await home.log_in()

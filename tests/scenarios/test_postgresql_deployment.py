@@ -124,7 +124,7 @@ def prepared(tmp_path):
     return folder
 
 
-def test_prepare_makes_every_secret_once_and_for_nobody_else(prepared):
+def test_prepare_makes_every_secret_once_and_readable_by_its_user_only(prepared):
     secrets = prepared / "secrets"
     made = {file.name: file.read_text() for file in secrets.iterdir()}
     assert made.keys() == COMPOSE["secrets"].keys()
@@ -261,7 +261,7 @@ def test_a_bridge_works_with_this_role(role_url, mosquitto, tmp_path):
         assert bridge.stop() == 0
 
 
-def test_the_role_may_do_nothing_else(role_url):
+def test_the_role_has_no_further_rights(role_url):
     with as_superuser(role_url) as connection:
         rights = connection.execute(
             "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls FROM pg_roles"

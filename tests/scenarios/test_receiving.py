@@ -66,7 +66,7 @@ async def test_receive_selects_whose_messages_are_published(home: Home):
     assert seqs == list(range(1, len(seqs) + 1)), "what is not heard is not counted"
 
 
-async def test_what_the_owner_writes_is_marked_as_the_owners(home: Home):
+async def test_messages_of_the_owner_are_marked_as_own(home: Home):
     home.bridge.configure(home.settings({"receive": {"own": True}}))
     await home.log_in()
     await home.control.say("me", "see you", to="wife")

@@ -164,7 +164,9 @@ async def test_a_delivery_whose_puback_was_lost_is_one_command(tmp_path: Path, p
         assert await sent(control) == ["once 0", "once 1", "once 2", "afterwards"]
 
 
-async def test_with_another_packet_id_it_is_done_again_and_says_so(tmp_path: Path, puback_loss: str):
+async def test_a_redelivery_with_another_packet_id_is_done_again_and_marked_as_a_possible_duplicate(
+    tmp_path: Path, puback_loss: str
+):
     async with bridge_at_redelivering_broker(tmp_path) as (broker, bridge, control):
         broker.deliver("on", mid=7)
         await broker.results(1)
@@ -175,7 +177,7 @@ async def test_with_another_packet_id_it_is_done_again_and_says_so(tmp_path: Pat
         assert await sent(control) == ["on", "on"]
 
 
-async def test_with_other_correlation_data_it_is_another_command(tmp_path: Path):
+async def test_a_delivery_with_other_correlation_data_is_another_command(tmp_path: Path):
     def deliver_with(data: bytes) -> bytes:
         return b"\x08" + length_prefixed("me/x") + b"\x09" + length_prefixed(data)
 
@@ -191,7 +193,7 @@ async def test_with_other_correlation_data_it_is_another_command(tmp_path: Path)
         assert len([topic for topic, _ in broker.published if topic == "me/x"]) == 2
 
 
-async def test_in_a_session_that_the_broker_began_anew_a_packet_id_says_nothing(
+async def test_in_a_new_session_of_the_broker_an_equal_packet_id_does_not_count(
     tmp_path: Path, puback_loss: str
 ):
     async with bridge_at_redelivering_broker(tmp_path) as (broker, bridge, control):

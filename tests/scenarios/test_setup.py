@@ -164,9 +164,7 @@ OPTIONS_OFF = {
 
 
 @pytest.mark.parametrize(("language", "backend"), OPTIONS_OFF)
-def test_a_setup_without_anything_that_helps_alarms_says_in_one_line_what_that_means(
-    tmp_path, language, backend
-):
+def test_a_setup_without_options_for_alarms_says_in_one_line_what_that_means(tmp_path, language, backend):
     line = f"setup -c a.yaml --embedded --backend {backend} --language {language} --yes --no-unit"
     done = terminal(tmp_path).run(*line.split())
     assert (done.code, done.err) == (0, "")
@@ -177,7 +175,7 @@ def test_a_setup_without_anything_that_helps_alarms_says_in_one_line_what_that_m
 
 
 @pytest.mark.parametrize("option", ["--remind", "--renew", "--fallback-file urls"])
-def test_what_helps_alarms_is_an_option_and_is_written(tmp_path, option):
+def test_each_option_for_alarms_is_written(tmp_path, option):
     (urls := tmp_path / "urls").write_text("json://localhost\n")
     urls.chmod(0o600)
     shell = terminal(tmp_path)

@@ -361,7 +361,7 @@ async def test_a_login_that_ended_meanwhile_is_asked_for_on_the_phone(
 
 
 @pytest.mark.parametrize("offer", ["args", "antispam", "invalid"])
-async def test_where_the_phone_is_not_asked_a_code_is_shown(online: AccountHarness, offer: str) -> None:
+async def test_a_code_is_shown_where_the_phone_cannot_be_asked(online: AccountHarness, offer: str) -> None:
     await online.control.post("logout", retcode=1101)
     await online.control.post("settings", push_login=offer)
     online.restart()

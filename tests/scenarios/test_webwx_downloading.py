@@ -138,7 +138,7 @@ async def test_a_slow_download_that_never_pauses_is_completed(online: AccountHar
     assert len(await download(online, message.media)) == 2000
 
 
-async def test_a_file_that_is_gone_raises_that_it_is(online: AccountHarness) -> None:
+async def test_a_download_of_a_file_that_is_gone_is_rejected(online: AccountHarness) -> None:
     message = await receive_media(online, "file")
     for answer_format in ("json", "html"):
         await online.control.post("settings", gone_media=answer_format)
@@ -164,7 +164,7 @@ async def test_a_download_of_an_earlier_login_fails_without_a_violation(online: 
         assert content == await online.control.content(message.id)
 
 
-async def test_without_a_login_nothing_is_asked(online: AccountHarness) -> None:
+async def test_a_download_without_a_login_makes_no_request(online: AccountHarness) -> None:
     message = await receive_media(online, "image")
     await online.backend.logout()
     with pytest.raises(LoggedOut):

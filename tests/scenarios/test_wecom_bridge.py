@@ -94,7 +94,7 @@ async def test_another_program_ends_the_login_and_is_left_alone(home: WeComHome)
     assert state["bots"][HOME_BOT_ID]["subscriptions"] == 1
 
 
-async def test_wrong_credentials_are_told_and_not_tried_again(home: WeComHome):
+async def test_wrong_credentials_are_reported_and_not_tried_again(home: WeComHome):
     home.bridge.configure(home.settings({"wecom": {**BOT, "secret": "wrong" * 10}}))
     home.bridge.start()
     state = await home.body("wx/login/state", state="refused")

@@ -21,7 +21,7 @@ async def notify(client: WebClient, code: int, to: str, **other: Any) -> int:
     return ret(answer)
 
 
-async def test_a_client_that_is_ready_says_so(online_client: WebClient):
+async def test_a_client_reports_that_it_is_ready(online_client: WebClient):
     assert await notify(online_client, 3, online_client.me) == 0
     assert await notify(online_client, 9, online_client.me) == 1
     assert await notify(online_client, 3, online_client.me, FromUserName="@x") == 1

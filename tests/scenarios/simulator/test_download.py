@@ -392,7 +392,7 @@ async def test_a_members_picture_is_asked_with_the_group(online_client: WebClien
     assert len(await online_client.violations()) == 3
 
 
-async def test_what_itchat_asks_for_a_picture_passes(online_client: WebClient):
+async def test_requests_for_pictures_as_itchat_makes_them_are_no_violation(online_client: WebClient):
     names = await online_client.seen("names")
     answer = await online_client.fetch("webwxgeticon", {"userName": names["wife"], "type": "big"})
     assert answer.content.startswith(b"\xff\xd8\xff")

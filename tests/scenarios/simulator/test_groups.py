@@ -99,7 +99,7 @@ async def test_people_are_added_and_removed(online_client: WebClient):
     assert await online_client.violations() == []
 
 
-async def test_who_deleted_me_does_not_come(online_client: WebClient):
+async def test_a_person_who_deleted_the_owner_is_not_added(online_client: WebClient):
     names = await online_client.seen("names")
     await online_client.control("people", set={"id": "lilei", "deleted_me": True})
     await online_client.sync()

@@ -90,7 +90,7 @@ async def test_a_token_that_nobody_gave_is_stale_and_no_violation(bound_client: 
     assert await bound_client.violations() == []
 
 
-async def test_what_is_tolerated_is_no_violation_outside_of_strict_mode(
+async def test_tolerated_calls_are_no_violation_outside_of_strict_mode(
     sim: Simulator, bound_client: ILinkClient
 ):
     sim.wechat.settings.strict = False

@@ -106,7 +106,7 @@ async def test_three_wrong_numbers_block_the_code(sim: Simulator, ilink_client: 
     assert result == ["need_verifycode", "need_verifycode", "verify_code_blocked"]
 
 
-async def test_another_data_centre_is_told_once_and_polled_on_there(
+async def test_another_data_centre_is_named_once_and_polled_from_then_on(
     sim: Simulator, ilink_client: ILinkClient
 ):
     sim.wechat.ilink.settings.redirect_host = "ilinkai2.weixin.qq.com"
@@ -181,7 +181,7 @@ async def test_a_phone_that_cannot_bind_leaves_the_code_as_it_was(ilink_client: 
     assert (await ilink_client.status(handle))["status"] == "wait"
 
 
-async def test_somebody_who_scans_and_confirms_by_themselves(ilink_client: ILinkClient):
+async def test_a_code_can_be_scanned_and_confirmed_automatically(ilink_client: ILinkClient):
     await ilink_client.control("settings", autoscan="mom")
     handle = (await ilink_client.qrcode())["qrcode"]
     assert (await ilink_client.status(handle))["status"] == "scaned"

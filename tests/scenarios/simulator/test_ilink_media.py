@@ -181,7 +181,7 @@ async def test_a_download_can_be_cut_off(bound_client: ILinkClient):
         await bound_client.download(item["media"])
 
 
-async def test_the_file_of_a_quoted_message_can_be_had(greeted_client: ILinkClient):
+async def test_the_file_of_a_quoted_message_can_be_downloaded(greeted_client: ILinkClient):
     msg_id, _ = await receive_media(greeted_client, "image")
     await greeted_client.control("say", kind="quote", text="das da", detail={"msg_id": msg_id})
     [message] = await greeted_client.new()

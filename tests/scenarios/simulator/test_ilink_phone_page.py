@@ -268,7 +268,7 @@ async def test_a_person_quotes_the_bot_whole_and_in_part(
     assert await greeted_client.violations() == []
 
 
-async def test_what_the_bot_sends_is_shown(sim: Simulator, greeted_client: ILinkClient, chromium: Chromium):
+async def test_messages_of_the_bot_are_shown(sim: Simulator, greeted_client: ILinkClient, chromium: Chromium):
     await open_page(chromium, sim)
     await open_chat_of_bot(chromium)
     data = sample("image.jpg")

@@ -76,7 +76,7 @@ async def test_messages_that_come_too_fast_are_refused(greeted_client: ILinkClie
     assert result[2] == {"ret": -2, "errmsg": words}
 
 
-async def test_a_muted_person_sees_nothing_and_nobody_says_so(greeted_client: ILinkClient):
+async def test_a_message_to_a_person_who_muted_the_bot_is_accepted_and_not_shown(greeted_client: ILinkClient):
     await greeted_client.control("mute")
     assert await greeted_client.send(text("x")) == {"ret": 0}
     [sent] = await greeted_client.seen("sent")
@@ -187,7 +187,7 @@ async def test_an_older_token_passes_and_is_an_oddity(greeted_client: ILinkClien
     assert (await greeted_client.seen("sent"))[0]["token"] == "older"
 
 
-async def test_without_a_token_it_passes_and_is_an_oddity(greeted_client: ILinkClient):
+async def test_a_message_without_a_context_token_is_accepted_and_an_oddity(greeted_client: ILinkClient):
     greeted_client.context_token = ""
     assert (await greeted_client.send(text("x")))["ret"] == 0
     assert await greeted_client.violations() == ["sendmessage: tolerated, but: no context_token"]
@@ -242,7 +242,7 @@ async def test_a_malformed_message_is_refused_and_recorded(
 
 
 @pytest.mark.parametrize("fields", [{"from_user_id": "me"}, {"message_state": 1}, {"mood": "good"}])
-async def test_what_the_official_client_does_not_send_is_an_oddity(
+async def test_fields_that_the_official_client_does_not_send_are_an_oddity(
     greeted_client: ILinkClient, fields: dict[str, Any]
 ):
     assert (await greeted_client.send(text("x"), **fields))["ret"] == 0

@@ -144,7 +144,7 @@ async def test_a_lost_answer_is_given_again(bound_client: ILinkClient):
     assert texts(await bound_client.new()) == ["x"]
 
 
-async def test_a_dead_token_is_told_to_a_held_poll_and_to_every_later_call(
+async def test_a_held_poll_and_every_later_call_are_answered_that_the_token_is_dead(
     sim: Simulator, bound_client: ILinkClient
 ):
     poll = await start_held_poll(sim, bound_client)
@@ -246,7 +246,7 @@ async def test_the_control_tells_when_everything_has_arrived(bound_client: ILink
     assert await bound_client.seen("wait", **{"for": "seen", "seconds": 0}) == {"ready": True}
 
 
-async def test_a_program_says_that_it_is_there_and_that_it_goes(bound_client: ILinkClient):
+async def test_a_client_reports_its_start_and_its_stop(bound_client: ILinkClient):
     assert await bound_client.call("msg/notifystart") == {"ret": 0}
     assert (await bound_client.seen("state"))["bots"]["me"]["started"]
     assert await bound_client.call("msg/notifystop") == {"ret": 0}
@@ -330,7 +330,7 @@ async def test_a_quote_before_anything_was_sent_cannot_be(bound_client: ILinkCli
         {"kind": "file", "detail": {"size": "big"}},
     ],
 )
-async def test_an_order_that_cannot_be_is_refused_with_words(
+async def test_an_impossible_order_is_refused_with_a_reason(
     bound_client: ILinkClient, order: dict[str, object]
 ):
     answer = await bound_client.http.post("/sim/ilink/say", json=order)

@@ -49,7 +49,7 @@ async def test_a_scan_wakes_the_poll_and_shows_the_avatar_once(sim: Simulator, w
     assert await web_client.poll(uuid) == "window.code=408;", "while the phone asks, nothing new happens"
 
 
-async def test_a_scan_is_told_to_the_client_that_listens_not_to_one_that_left(web_client: WebClient):
+async def test_a_scan_is_answered_to_the_open_poll_and_not_to_an_abandoned_one(web_client: WebClient):
     uuid = await web_client.uuid()
     abandoned_poll = asyncio.create_task(web_client.poll(uuid))
     assert (await web_client.seen("wait", **{"for": "calls:login:1"}))["ready"]
@@ -70,7 +70,7 @@ async def test_the_confirmation_leads_back_to_the_host_that_was_asked(sim: Simul
     assert uri.startswith(f"{sim.url}/cgi-bin/mmwebwx-bin/webwxnewloginpage?ticket=")
 
 
-async def test_the_confirmation_is_told_again_when_the_answer_was_lost(web_client: WebClient):
+async def test_the_confirmation_is_answered_again_when_the_answer_was_lost(web_client: WebClient):
     uuid = await web_client.uuid()
     await web_client.confirmed(uuid)
     assert (await web_client.poll(uuid)).startswith("window.code=200;")
@@ -241,7 +241,7 @@ async def test_autoscan_is_a_person_who_does_everything_at_once(sim: Simulator, 
     assert (await web_client.poll(uuid)).startswith("window.code=200;")
 
 
-async def test_what_the_phone_cannot_do_is_a_conflict(web_client: WebClient):
+async def test_an_impossible_action_of_the_phone_is_a_conflict(web_client: WebClient):
     assert (await web_client.http.post("/sim/scan", json={})).status_code == 409
     await web_client.uuid()
     answer = await web_client.http.post("/sim/confirm", json={})

@@ -133,7 +133,7 @@ async def test_a_recall_names_the_message_and_marks_it_on_the_phone(online_clien
     assert [line["recalled"] for line in lines] == [True, False]
 
 
-async def test_in_a_group_wechats_own_words_call_a_member_as_the_group_does(online_client: WebClient):
+async def test_system_messages_of_a_group_use_the_group_name_of_a_member(online_client: WebClient):
     recall = await receive_injected(online_client, kind="recall", **{"from": "mom", "to": "family"})
     assert '"老妈" 撤回了一条消息' in html.unescape(recall["Content"])
     recall = await receive_injected(online_client, kind="recall", **{"from": "mom"})

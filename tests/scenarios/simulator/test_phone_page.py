@@ -150,7 +150,7 @@ async def test_files_are_picked_and_arrive_as_what_they_are(
     )
 
 
-async def test_what_a_program_sends_is_shown_and_what_it_takes_back_is_struck(
+async def test_messages_of_a_client_are_shown_and_recalled_ones_are_struck_through(
     sim: Simulator, online_client: WebClient, chromium: Chromium
 ):
     await visit(chromium.open, f"{sim.url}/sim")
@@ -164,7 +164,7 @@ async def test_what_a_program_sends_is_shown_and_what_it_takes_back_is_struck(
     await visit(chromium.until, f"{LINE}[0]?.matches('.recalled') && !{LINE}[0].querySelector('img')")
 
 
-async def test_a_person_quotes_and_takes_back_and_reads(
+async def test_a_person_quotes_recalls_and_reads_messages(
     sim: Simulator, online_client: WebClient, chromium: Chromium
 ):
     [first] = (await online_client.control("say", text="几点?", **{"from": "mom", "to": "family"}))["msg_ids"]

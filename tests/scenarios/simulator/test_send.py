@@ -103,7 +103,9 @@ async def test_a_text_that_is_too_long_is_refused(online_client: WebClient):
     assert await online_client.violations() == []
 
 
-async def test_who_deleted_or_blocked_me_still_gives_ret_0_and_then_a_system_text(online_client: WebClient):
+async def test_a_message_to_a_person_who_deleted_the_owner_gives_ret_0_and_a_system_message(
+    online_client: WebClient,
+):
     names = await online_client.seen("names")
     await online_client.control(
         "people", set=[{"id": "lilei", "deleted_me": True}, {"id": "twin1", "blocked_me": True}]

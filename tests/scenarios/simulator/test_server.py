@@ -157,7 +157,7 @@ async def test_waiting_has_a_bound_and_a_name(web_client: WebClient):
         assert (await web_client.http.get("/sim/wait", params=wrong)).status_code == 400
 
 
-async def test_names_are_there_only_while_somebody_is_logged_in(web_client: WebClient):
+async def test_user_names_exist_only_during_a_login(web_client: WebClient):
     assert (await web_client.http.get("/sim/names")).status_code == 409
 
 

@@ -261,7 +261,7 @@ async def test_the_log_of_a_login_says_what_the_client_has_confirmed_by_a_later_
     assert await online_client.seen("logs") == [{"active": False, "messages": ids + later, "confirmed": 3}]
 
 
-async def test_what_came_before_a_repeated_webwxinit_was_not_handed_over_if_its_first_answer_was_lost(
+async def test_a_message_before_a_repeated_webwxinit_counts_as_undelivered_if_the_first_answer_was_lost(
     web_client: WebClient,
 ):
     """The record must say so: no client can fetch the message, since the second answer begins behind it."""
@@ -278,7 +278,7 @@ async def test_what_came_before_a_repeated_webwxinit_was_not_handed_over_if_its_
     assert log == {"active": True, "messages": after["msg_ids"], "confirmed": 1}
 
 
-async def test_what_came_before_a_repeated_webwxinit_was_handed_over_if_a_key_of_the_first_came_back(
+async def test_a_message_before_a_repeated_webwxinit_counts_as_delivered_if_a_key_of_the_first_came_back(
     online_client: WebClient,
 ):
     before = await online_client.control("say", text="before")

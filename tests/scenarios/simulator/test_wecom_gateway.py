@@ -78,7 +78,7 @@ async def test_commands_before_a_subscription_are_refused_and_counted(wecom_clie
     assert await wecom_client.violations() == ["aibot_send_msg: a command before an accepted subscription"]
 
 
-async def test_a_second_program_takes_over_and_the_first_is_told(
+async def test_a_second_client_takes_over_and_the_first_gets_an_event(
     sim: Simulator, subscribed_client: WeComClient
 ):
     async with WeComClient(sim.url) as second:

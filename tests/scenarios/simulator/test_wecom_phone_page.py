@@ -72,7 +72,7 @@ async def test_a_person_scans_and_the_program_gets_its_bot(
     await open_chat(chromium, bot_id=subscribed_client["botid"])
 
 
-async def test_there_are_the_colleagues_and_the_group_with_the_bot_and_nobody_else(
+async def test_the_chats_are_the_colleagues_and_the_group_with_the_bot(
     sim: Simulator, subscribed_client: WeComClient, chromium: Chromium
 ):
     await open_page(chromium, sim, "/sim?lang=en")

@@ -175,7 +175,7 @@ async def test_a_message_can_come_twice(subscribed_client: WeComClient):
     assert (await subscribed_client.next())["body"] == first["body"]
 
 
-async def test_what_is_written_while_nobody_is_connected_is_lost_or_kept(
+async def test_messages_written_while_no_client_is_connected_are_lost_or_kept(
     sim: Simulator, subscribed_client: WeComClient
 ):
     await subscribed_client.disconnect()
@@ -190,7 +190,9 @@ async def test_what_is_written_while_nobody_is_connected_is_lost_or_kept(
         assert (await again.next())["body"]["text"]["content"] == "kept"
 
 
-async def test_a_person_with_too_many_unanswered_messages_is_not_heard(subscribed_client: WeComClient):
+async def test_messages_of_a_person_with_too_many_unanswered_ones_are_not_delivered(
+    subscribed_client: WeComClient,
+):
     await subscribed_client.control("settings", unanswered_limit=3)
     assert (await subscribed_client.control("say", text="{n}", count=4))["delivered"] == 3
     first = await subscribed_client.next()
