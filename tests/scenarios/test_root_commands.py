@@ -479,7 +479,7 @@ OTHER_USER = 12345
 
 def drop_root_script(user: int) -> str:
     """Returns code that gives up root, after importing modules that the other user may not be able to read."""
-    modules = "import os, wx2mqtt.app.cluster_operations\n"
+    modules = "import os, wx2mqtt.app.cluster_operations, wx2mqtt.store.backup_archive\n"
     return f"{modules}os.setgroups([])\nos.setresgid(*[{user}] * 3)\nos.setresuid(*[{user}] * 3)\n"
 
 
