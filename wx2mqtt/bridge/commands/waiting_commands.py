@@ -251,7 +251,7 @@ class WaitingCommands:
         if queue is None:
             queue = self.queues[key] = ChatQueue(key, by_priority=self.by_priority)
             self.new_queues.append(queue)
-        queue.recipients.add(row.recipient)
+        queue.recipients.add(row.command.user if row.person is None else row.person)
         is_full = len(queue.waiting.rows) - len(queue.waiting.unfetched) >= MAX_COMMANDS_PER_CHAT
         has_backlog = queue in self._with_backlog
         if not self.by_priority and (has_backlog or (is_full and not needs_fetch(row))):
