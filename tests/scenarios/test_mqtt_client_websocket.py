@@ -111,6 +111,7 @@ def open_descriptors() -> int:
 async def answer_byte_by_byte(peer: Peer, ended: asyncio.Event) -> None:
     """Answers the request byte by byte without an end, until the client closes the connection."""
     await read_request(peer)
+    peer.reached()
     client_closed = asyncio.create_task(peer.reader.read())
     peer.raw(b"HTTP/1.1 101 Switching Protocols\r\nX: ")
     while not client_closed.done():
@@ -140,9 +141,7 @@ async def test_a_stop_does_not_wait_for_a_slow_handshake():
     ended = asyncio.Event()
     async with scripted_broker(lambda peer: answer_byte_by_byte(peer, ended)) as broker:
         async with running_client(url(broker.port)):
-            async with asyncio.timeout(MAX_WAIT_SECONDS):
-                while not broker.connections:
-                    await asyncio.wait([asyncio.create_task(asyncio.sleep(0.01))])
+            await broker.wait_until_done()
             start = time.monotonic()
         assert time.monotonic() - start < allowed(2)
         await asyncio.wait_for(ended.wait(), MAX_WAIT_SECONDS)
@@ -155,8 +154,7 @@ async def test_an_abort_ends_a_slow_handshake_at_once():
         running_client(url(broker.port)) as listener,
         asyncio.timeout(MAX_WAIT_SECONDS),
     ):
-        while not broker.connections:
-            await asyncio.wait([asyncio.create_task(asyncio.sleep(0.01))])
+        await broker.wait_until_done()
         start = time.monotonic()
         listener.client.abort()
         await ended.wait()

@@ -80,6 +80,10 @@ class Peer:
             if byte < 0x80:
                 return value
 
+    def reached(self) -> None:
+        """Lets `ScriptedBroker.wait_until_done` return."""
+        self._done.set()
+
     async def until_closed(self) -> list[Packet]:
         """Reads all further packets, up to DISCONNECT or the end of the connection.
 
