@@ -23,6 +23,7 @@ from tests.benchmarks.measures import (
 )
 from tests.support.ilink_home import ILinkHome
 from tests.support.subscriber import ReceivedMessage, Subscriber
+from wx2mqtt.simulator.world import OWNER
 
 BURST = 5000
 VIDEO = 50_000_000  # bytes
@@ -41,10 +42,18 @@ async def ilink(folder: Path) -> list[Row]:
     ]
 
 
+class RemoteILinkHome(ILinkHome):
+    """An `ILinkHome` whose simulator is another process."""
+
+    async def scan(self, person: str = OWNER) -> None:
+        """Lets a person scan and confirm each code as soon as it is shown."""
+        await self.bot.post("ilink/settings", autoscan=person)
+
+
 @asynccontextmanager
 async def _home(folder: Path, *filters: str, **account: Any) -> AsyncIterator[tuple[ILinkHome, Subscriber]]:
     """Opens a home that is online."""
-    async with open_home_of(ILinkHome, folder, filters, account) as (home, subscriber):
+    async with open_home_of(RemoteILinkHome, folder, filters, account) as (home, subscriber):
         await home.bot.post("ilink/settings", quota=ALL_SENT)
         await home.log_in()
         yield home, subscriber
