@@ -26,8 +26,8 @@ from wx2mqtt.wechat.webwx.protocol import (
     system_texts,
 )
 from wx2mqtt.wechat.webwx.protocol import contacts as webwx_contacts
+from wx2mqtt.wechat.webwx.protocol import cookies as webwx_cookies
 from wx2mqtt.wechat.webwx.protocol import responses as webwx_responses
-from wx2mqtt.wechat.webwx.protocol import session as webwx_session
 from wx2mqtt.wechat.wecom import connection as wecom_connection
 from wx2mqtt.wechat.wecom.protocol import frames as wecom_frames
 from wx2mqtt.wechat.wecom.protocol import media as wecom_media
@@ -127,9 +127,9 @@ WECHAT_AND_STORE_LIMITS = (
         "bytes",
         "counts as the file",
     ),
-    limit("cookies of WeChat", webwx_session.MAX_COOKIES, "cookies", "counts as none"),
-    limit("a cookie of WeChat", webwx_session.MAX_COOKIE_CHARACTERS, "characters", "counts as none"),
-    limit("the end of a cookie", webwx_session.MAX_DATE_CHARACTERS, "characters", "counts as none"),
+    limit("cookies of WeChat", webwx_cookies.MAX_COOKIES, "cookies", "counts as none"),
+    limit("a cookie of WeChat", webwx_cookies.MAX_COOKIE_CHARACTERS, "characters", "counts as none"),
+    limit("the end of a cookie", webwx_cookies.MAX_DATE_CHARACTERS, "characters", "counts as none"),
     limit("digits of a number that WeChat writes as text", json_reader.MAX_DIGITS, "digits", "counts as 0"),
     limit(
         "the content of a QR code (iLink)",

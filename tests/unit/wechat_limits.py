@@ -32,9 +32,9 @@ from wx2mqtt.wechat.webwx import download
 from wx2mqtt.wechat.webwx.contact_list import ContactList
 from wx2mqtt.wechat.webwx.protocol import app_messages, markup, membership_texts, system_texts
 from wx2mqtt.wechat.webwx.protocol import contacts as webwx_contacts
+from wx2mqtt.wechat.webwx.protocol import cookies as webwx_cookies
 from wx2mqtt.wechat.webwx.protocol import messages as webwx_messages
 from wx2mqtt.wechat.webwx.protocol import responses as webwx_responses
-from wx2mqtt.wechat.webwx.protocol import session as webwx_session
 from wx2mqtt.wechat.webwx.receiver import Receiver
 
 Driver = Callable[[Any, Path], bool]
@@ -161,7 +161,7 @@ def error_body(size: int, _: Path) -> bool:
 
 def cookie_date(size: int, _: Path) -> bool:
     date = "Thu, 01-Jan-1970 00:00:10 GMT"
-    return webwx_session._is_expired({"expires": date[:5] + " " * (size - len(date)) + date[5:]}, 10)
+    return webwx_cookies._is_expired({"expires": date[:5] + " " * (size - len(date)) + date[5:]}, 10)
 
 
 def file_parameter(size: int, _: Path) -> bool:
@@ -197,8 +197,8 @@ def candidates(count: int, _: Path) -> bool:
     return event.fields["candidates"] == [control.topic_name_of(who) for who in control.contacts]
 
 
-def jar(*lines: str) -> webwx_session.Cookies:
-    return webwx_session.Cookies({}, any_host=True).with_response("wx.qq.com", lines, 0)
+def jar(*lines: str) -> webwx_cookies.Cookies:
+    return webwx_cookies.Cookies({}).with_response("wx.qq.com", lines, 0)
 
 
 def cookies(count: int, _: Path) -> bool:

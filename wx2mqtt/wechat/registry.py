@@ -147,7 +147,7 @@ def _create_webwx(options: BackendOptions) -> Backend:
     desktop = options.section["desktop"]
     version, extspam = desktop["client_version"], desktop["extspam"]
     is_desktop = version and extspam
-    client = webwx_session.DesktopClient(client_version=version, extspam=extspam) if is_desktop else None
+    client = webwx_endpoints.DesktopClient(client_version=version, extspam=extspam) if is_desktop else None
     return WebWxBackend(options, WebWxHttp(options), desktop=client)
 
 

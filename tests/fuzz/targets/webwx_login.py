@@ -46,8 +46,9 @@ from wx2mqtt.wechat.webwx.protocol import (
     responses,
     session,
 )
+from wx2mqtt.wechat.webwx.protocol.cookies import ENDPOINT_HOST, Cookies
 from wx2mqtt.wechat.webwx.protocol.media_requests import encode_form
-from wx2mqtt.wechat.webwx.protocol.session import Cookies, Session, SyncCursor
+from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
 # Answers
 
@@ -115,7 +116,7 @@ def _run_saved(data: bytes) -> None:
         saved = parse_json(data)
     except UnreadableJson:
         return
-    Cookies.from_saved(saved.get("cookies"), any_host=False)
+    Cookies.from_saved(saved.get("cookies"))
     for endpoint in (None, "https://proxy.example/x"):
         for origin in session.host_origins(endpoint, saved):
             assert origin.startswith("https://")
@@ -155,17 +156,15 @@ def _check_requests(changed_session: Session) -> None:
 
 
 def _run_cookies(data: bytes) -> None:
-    cookies = Cookies({})
     lines = data.decode("latin-1").split("\n")
-    for any_host in (False, True):
-        cookies = Cookies({}, any_host).with_response("wx2.qq.com", lines, 1.7e9)
-        header = "; ".join(f"{name}={value}" for name, value in cookies.for_host("wx2.qq.com").items())
+    for host in ("wx2.qq.com", ENDPOINT_HOST):
+        cookies = Cookies({}).with_response(host, lines, 1.7e9)
+        header = "; ".join(f"{name}={value}" for name, value in cookies.for_host(host).items())
         assert header.isascii()
         assert not header or header.isprintable()
-        assert Cookies.from_saved(json.loads(json.dumps(cookies.to_saved())), any_host=any_host) == cookies
+        assert Cookies.from_saved(json.loads(json.dumps(cookies.to_saved()))) == cookies
         cookies.value("wxuin")
-        if not any_host:
-            assert not cookies.for_host("evil.example")
+        assert not cookies.for_host("evil.example")
 
 
 def _run_address(data: bytes) -> None:
@@ -203,7 +202,7 @@ TARGETS = (
             *names("responses", "read_qr_code", "read_scan_answer", "read_sync_check", "read_push_login"),
             *names("responses", "read_new_login", "require_sid_and_uin"),
             *names("endpoints", "host_of"),
-            *names("session", "Cookies.value"),
+            *names("cookies", "Cookies.value"),
         ),
         seeds=SCRIPTS,
         generate=mutated(SCRIPTS, SCRIPT_WORDS),
@@ -255,7 +254,7 @@ TARGETS = (
                 "is_saved_login",
                 "host_origins",
             ),
-            *names("session", "Cookies.from_saved"),
+            *names("cookies", "Cookies.from_saved"),
             *names("session", "session_to_saved"),
             *names("endpoints", "hosts_of", "hosts_at_endpoint"),
             *names(
@@ -276,7 +275,7 @@ TARGETS = (
     Target(
         name="webwx.cookies",
         run=_run_cookies,
-        parsers=names("session", "Cookies.with_response", "Cookies.for_host", "Cookies.value"),
+        parsers=names("cookies", "Cookies.with_response", "Cookies.for_host", "Cookies.value"),
         seeds=(
             b"wxuin=211722515; Domain=wx2.qq.com; Path=/; Expires=Fri, 27-Nov-2026 12:00:00 GMT",
             b"webwx_data_ticket=gSf; Domain=.qq.com; Path=/; Secure; Max-Age=43200\nwxsid=; Expires=Thu, 01 Jan 1970 00:00:00 GMT",

@@ -24,7 +24,8 @@ from wx2mqtt.simulator.world import WorldPerson
 from wx2mqtt.wechat.webwx.protocol import (
     endpoints,
 )
-from wx2mqtt.wechat.webwx.protocol.session import ClientProfile, Cookies
+from wx2mqtt.wechat.webwx.protocol.cookies import Cookies
+from wx2mqtt.wechat.webwx.protocol.endpoints import ClientProfile
 
 NOW_MS = 1_790_000_000_000
 

@@ -25,23 +25,19 @@ from wx2mqtt.wechat.http_client import BadAnswer, HttpClient, StreamedResponse, 
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.webwx.protocol import responses
 from wx2mqtt.wechat.webwx.protocol.codes import RETRY_LATER_CODES, SESSION_ENDED, Ret
+from wx2mqtt.wechat.webwx.protocol.cookies import ENDPOINT_HOST, Cookies
 from wx2mqtt.wechat.webwx.protocol.endpoints import (
     FIRST_BASE,
     WEBWX_HEADERS,
+    ClientProfile,
+    DesktopClient,
     Endpoint,
     host_of,
     hosts_at_endpoint,
     hosts_of,
 )
 from wx2mqtt.wechat.webwx.protocol.requests import Request
-from wx2mqtt.wechat.webwx.protocol.session import (
-    ClientProfile,
-    Cookies,
-    DesktopClient,
-    Session,
-    session_from_saved,
-    session_to_saved,
-)
+from wx2mqtt.wechat.webwx.protocol.session import Session, session_from_saved, session_to_saved
 
 log = structlog.get_logger(__name__)
 
@@ -184,7 +180,7 @@ class ApiClient:
     def reset_session(self) -> None:
         """Forgets the login and its cookies before another one begins. The saved login stays."""
         self.login = None
-        self.http.start_login(Cookies({}, any_host=self.endpoint is not None))
+        self.http.start_login(Cookies({}))
         self.set_base(FIRST_BASE)
 
     def set_base(self, base: str) -> None:
@@ -269,7 +265,8 @@ class WebWxHttp:
         timeouts: Mapping[str, float] | None = None,
         transport: HttpTransport | None = None,
     ) -> None:
-        self.cookies = Cookies({}, any_host=options.endpoint is not None)
+        self.cookies = Cookies({})
+        self._endpoint = options.endpoint
         #: Counts the logins, so that a late answer to a call of an earlier one renews no cookie.
         self._login_number = 0
         self.language = options.language
@@ -304,7 +301,7 @@ class WebWxHttp:
         """
         seconds = self._timeouts.get(request.endpoint.name, request.endpoint.timeout)
         limits = TimeLimits(idle=seconds, head=seconds, whole=seconds if bounds_whole else None)
-        host = host_of(request.url)
+        host = host_of(request.url) if self._endpoint is None else ENDPOINT_HOST
         login_number_before = self._login_number
         cookies_before = self.cookies
         sent_cookies = cookies_before.for_host(host) | dict(request.cookies)

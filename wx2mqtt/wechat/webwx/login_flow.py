@@ -36,6 +36,7 @@ from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.protocol import endpoints, requests, responses
 from wx2mqtt.wechat.webwx.protocol.codes import SESSION_ENDED, Ret, ScanStatus
 from wx2mqtt.wechat.webwx.protocol.contacts import read_owner
+from wx2mqtt.wechat.webwx.protocol.cookies import ENDPOINT_HOST
 from wx2mqtt.wechat.webwx.protocol.responses import InitAnswer, NewLogin, require_sid_and_uin
 from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
@@ -92,8 +93,8 @@ class LoginFlow:
             return
         client.push_tried_login_id = session.login_id
         try:
-            cookies = client.http.cookies.for_host(endpoints.host_of(client.profile.hosts.base))
-            request = requests.push_login_request(session, cookies)
+            host = endpoints.host_of(client.profile.hosts.base) if client.endpoint is None else ENDPOINT_HOST
+            request = requests.push_login_request(session, client.http.cookies.for_host(host))
             uuid = responses.read_push_login((await client.http.call(request)).body)
         except (Unreachable, UnreadableJson) as error:
             log.info("push login not offered", reason=str(error))

@@ -7,9 +7,9 @@ from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 from wx2mqtt.model import Handle
-from wx2mqtt.wechat.webwx.protocol.endpoints import hosts_of
+from wx2mqtt.wechat.webwx.protocol.endpoints import ClientProfile, DesktopClient, hosts_of
 from wx2mqtt.wechat.webwx.protocol.requests import Request
-from wx2mqtt.wechat.webwx.protocol.session import ClientProfile, DesktopClient, Session, SyncCursor
+from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
 NOW = 1700000000123
 SITE = ClientProfile(hosts=hosts_of("wx2.qq.com"), lang="zh_CN")

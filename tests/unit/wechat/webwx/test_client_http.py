@@ -16,9 +16,9 @@ from tests.unit.wechat.webwx.server import ENDPOINT, ManualClock, MemoryVault, t
 from wx2mqtt.errors import OutcomeUnknown, Unreachable
 from wx2mqtt.wechat.webwx.client import WebWxHttp
 from wx2mqtt.wechat.webwx.protocol import endpoints
+from wx2mqtt.wechat.webwx.protocol.cookies import ENDPOINT_HOST, Cookies
 from wx2mqtt.wechat.webwx.protocol.endpoints import Endpoint
 from wx2mqtt.wechat.webwx.protocol.requests import Request
-from wx2mqtt.wechat.webwx.protocol.session import Cookies
 
 SEEN: list[tuple[str, str]] = []
 
@@ -169,7 +169,7 @@ async def test_the_next_login_gets_no_cookie_of_a_call_that_was_made_before() ->
         http.start_login(new)
         return text("", cookies=("a=old",))
 
-    new = Cookies({}, any_host=True).with_response(httpx.URL(ENDPOINT).host, ["a=new"], 0)
+    new = Cookies({}).with_response(ENDPOINT_HOST, ["a=new"], 0)
     http = http_with(answer)
     await http.call(request(endpoints.SYNC))
     assert http.cookies.value("a") == "new"

@@ -11,6 +11,8 @@ import pytest
 from tests.unit.wechat.webwx.entries import ME
 from tests.unit.wechat.webwx.server import (
     CONFIRMED,
+    COOKIES,
+    ENDPOINT,
     INIT,
     LOGIN_XML,
     BackendHarness,
@@ -22,7 +24,7 @@ from tests.unit.wechat.webwx.server import (
 )
 from wx2mqtt.errors import LoggedOut, LoginRefused, Throttled, Unreachable
 from wx2mqtt.wechat.backend import LoggedIn, LoginStep, QrExpired, Scanned, ShowQr
-from wx2mqtt.wechat.webwx.protocol.session import DesktopClient
+from wx2mqtt.wechat.webwx.protocol.endpoints import DesktopClient
 
 SCANNED = "window.code=201;window.userAvatar = 'data:img/jpg;base64,/9j/4AAQ';"
 
@@ -487,6 +489,21 @@ async def test_the_phone_is_asked_once_however_often_the_login_is_repeated() -> 
         with pytest.raises(Unreachable):
             await steps(harness, resume=True)
     assert len(harness.server.asked("webwxpushloginurl")) == 1
+    await harness.backend.close()
+
+
+@pytest.mark.parametrize("endpoint", [None, ENDPOINT])
+async def test_a_push_login_holds_the_cookie_of_the_earlier_login_as_expired(endpoint: str | None) -> None:
+    harness = BackendHarness(endpoint=endpoint)
+    cookies = (*COOKIES, "wxloadtime=1700; Domain=wx2.qq.com; Path=/")
+    harness.server.put("webwxnewloginpage", text(LOGIN_XML, cookies=cookies))
+    await steps(harness)
+    harness.restarted()
+    harness.server.put("webwxbatchgetcontact", answer(1101))
+    harness.server.put("webwxpushloginurl", text('{"ret":"0","uuid":"push=="}'))
+    await steps(harness, resume=True)
+    pushed = harness.server.asked("webwxpushloginurl")[0]
+    assert "wxloadtime=1700_expired" in pushed.headers["Cookie"]
     await harness.backend.close()
 
 

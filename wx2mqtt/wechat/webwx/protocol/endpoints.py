@@ -1,7 +1,8 @@
-"""Tables of web WeChat: its calls, hosts and capabilities (webwx 1.1, 2.12, 2.14, 6.1, 7.1)."""
+"""Tables of web WeChat: its calls, hosts, client and capabilities (webwx 1.1, 2.12, 2.14, 6.1, 7.1)."""
 
 from __future__ import annotations
 
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
@@ -189,6 +190,23 @@ def hosts_of(base: str) -> ClusterHosts:
 # Where logins start; any cluster is possible (webwx 1.1.4).
 FIRST_BASE = "wx.qq.com"
 FIRST_HOSTS = hosts_of(FIRST_BASE)
+
+
+@frozen
+class DesktopClient:
+    """Values for desktop mode (webwx 2.4.1.2). The user configures them; the program has none of its own."""
+
+    client_version: str
+    extspam: str = field(repr=False)
+
+
+@frozen
+class ClientProfile:
+    """The hosts to call, the language to ask for, and the client to appear as."""
+
+    hosts: ClusterHosts = FIRST_HOSTS
+    lang: str = "zh_CN"
+    desktop: DesktopClient | None = None
 
 
 def hosts_at_endpoint(endpoint: str) -> ClusterHosts:

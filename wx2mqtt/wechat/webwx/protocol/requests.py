@@ -29,8 +29,8 @@ from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import MAX_DIGITS
 from wx2mqtt.wechat.webwx.protocol import endpoints
 from wx2mqtt.wechat.webwx.protocol.codes import NotifyCode
-from wx2mqtt.wechat.webwx.protocol.endpoints import Endpoint
-from wx2mqtt.wechat.webwx.protocol.session import ClientProfile, Session, SyncCursor
+from wx2mqtt.wechat.webwx.protocol.endpoints import ClientProfile, Endpoint
+from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
 JSON_TYPE = "application/json; charset=UTF-8"
 FORM_TYPE = "application/x-www-form-urlencoded"

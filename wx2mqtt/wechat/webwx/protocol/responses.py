@@ -28,8 +28,9 @@ from wx2mqtt.wechat.json_reader import (
     read_text,
 )
 from wx2mqtt.wechat.webwx.protocol.codes import DELETED_OWNER_STATUS, SCAN_CODES, Ret, ScanStatus
+from wx2mqtt.wechat.webwx.protocol.cookies import Cookies
 from wx2mqtt.wechat.webwx.protocol.markup import server_message, undo_entities
-from wx2mqtt.wechat.webwx.protocol.session import Cookies, SyncCursor, SyncKeys, read_sync_keys
+from wx2mqtt.wechat.webwx.protocol.session import SyncCursor, SyncKeys, read_sync_keys
 
 # When an answer has so many messages, more of them probably wait, and WeChat is asked for them at once.
 LARGE_ANSWER_MESSAGES = 20

@@ -1,55 +1,26 @@
-"""The values of a login: its keys, its position and its cookies, also in saved form (webwx 2.4.2, 5.3.1).
+"""A login: its keys, its position in the stream of messages, and its saved form (webwx 2.4.2, 5.3.1).
 
-session_to_saved(session, cookies, None)      {"version": 1, "uin": …, "position": …, "cookies": […]}
-
-cookies = cookies.with_response("wx.qq.com", ["wxuin=7; Domain=wx.qq.com; Path=/"], now)
-cookies.for_host("file.wx.qq.com")            {"wxuin": "7"}
+session_to_saved(session, cookies, None)  {"version": 1, "uin": …, "position": …, "cookies": […]}
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
-from wx2mqtt.clock import parse_http_date
 from wx2mqtt.model import Cursor, Handle, Owner
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject
-from wx2mqtt.wechat.webwx.protocol.endpoints import FIRST_HOSTS, ClusterHosts, hosts_at_endpoint, hosts_of
-
-# The domain of all cookies when one address serves all hosts.
-ANY_DOMAIN = ""
-
-# As many cookies as browsers take, and as long ones: all are sent with each call and saved with the login.
-MAX_COOKIES = 180
-MAX_COOKIE_CHARACTERS = 4096
-
-# `; Domain=wx.qq.com` behind the value in a `Set-Cookie` line, in lower case
-_COOKIE_ATTRIBUTE = re.compile(r";\s*(domain|max-age|expires)\s*=([^;]*)")
-
-# An HTTP date has 29 characters; the parser takes thirty times the size of a longer text.
-MAX_DATE_CHARACTERS = 100
-
-
-@frozen
-class DesktopClient:
-    """Values for desktop mode (webwx 2.4.1.2). The user configures them; the program has none of its own."""
-
-    client_version: str
-    extspam: str = field(repr=False)
-
-
-@frozen
-class ClientProfile:
-    """The hosts to call, the language to ask for, and the client to appear as."""
-
-    hosts: ClusterHosts = FIRST_HOSTS
-    lang: str = "zh_CN"
-    desktop: DesktopClient | None = None
-
+from wx2mqtt.wechat.webwx.protocol.cookies import Cookies
+from wx2mqtt.wechat.webwx.protocol.endpoints import (
+    FIRST_HOSTS,
+    ClientProfile,
+    ClusterHosts,
+    hosts_at_endpoint,
+    hosts_of,
+)
 
 SyncKeys = tuple[tuple[int, int], ...]
 """The pairs of a SyncKey: the key of a counter and its value."""
@@ -157,14 +128,15 @@ def session_from_saved(saved: Mapping[str, object], endpoint: str | None) -> tup
         position=SyncCursor.from_cursor(Cursor(str(saved.get("position")))),
         chats=tuple(map(str, chats)) if isinstance(chats, list) else (),
     )
-    return session, Cookies.from_saved(saved.get("cookies"), any_host=endpoint is not None)
+    return session, Cookies.from_saved(saved.get("cookies"))
 
 
 def is_saved_login(saved: Mapping[str, object]) -> bool:
     """Returns whether this is a result of `session_to_saved`, for whatever endpoint."""
-    return saved.get("version") == SESSION_FORMAT_VERSION and all(
-        isinstance(saved.get(name), str) and saved[name] for name in _REQUIRED_FIELDS
-    )
+    if saved.get("version") != SESSION_FORMAT_VERSION:
+        return False
+    required = [saved.get(name) for name in _REQUIRED_FIELDS]
+    return all(isinstance(text, str) and text for text in required)
 
 
 def host_origins(endpoint: str | None, saved: Mapping[str, object]) -> tuple[str, ...]:
@@ -172,105 +144,14 @@ def host_origins(endpoint: str | None, saved: Mapping[str, object]) -> tuple[str
 
     With an `endpoint`, that is the only origin.
     """
-    restored = session_from_saved(saved, None)
     if endpoint is not None:
-        hosts = hosts_at_endpoint(endpoint)
-    elif restored is not None:
-        hosts = hosts_of(restored[0].base)
-    else:
-        hosts = FIRST_HOSTS
+        return _origins(hosts_at_endpoint(endpoint))
+    restored = session_from_saved(saved, endpoint)
+    if restored is None:
+        return _origins(FIRST_HOSTS)
+    session, _ = restored
+    return _origins(hosts_of(session.base))
+
+
+def _origins(hosts: ClusterHosts) -> tuple[str, ...]:
     return hosts.login, hosts.base, hosts.push, hosts.file
-
-
-@frozen(kw_only=False, repr=False)
-class Cookies:
-    """Immutable cookie values by domain and name.
-
-    They have no paths (all are `/`) and no expiry dates: the server renews them with each sync and checks
-    their age itself, while the local clock may be wrong. A cookie that the server expires is removed.
-    """
-
-    #: The values by domain and name. A domain that begins with a dot includes all hosts below it.
-    values: Mapping[tuple[str, str], str]
-    #: One endpoint serves all hosts, so the domain of a cookie is ignored.
-    any_host: bool = False
-
-    def with_response(self, host: str, set_cookie_lines: Iterable[str], now: float) -> Cookies:
-        """Returns the cookies after `Set-Cookie` lines of `host`; `now` is the server's time in seconds.
-
-        Leaves out what could not be sent back, or is for a domain that the host must not set.
-        """
-        values = dict(self.values)
-        for line in set_cookie_lines:
-            pair = line.partition(";")[0]
-            name, equals, value = map(str.strip, pair.partition("="))
-            is_printable_ascii = (name + value).isascii() and (name + value).isprintable()
-            is_sendable = bool(name) and is_printable_ascii and len(pair) <= MAX_COOKIE_CHARACTERS
-            if not equals or not is_sendable:
-                continue
-            attributes = dict(_COOKIE_ATTRIBUTE.findall(line.lower()))
-            domain = ANY_DOMAIN if self.any_host else _domain(host, attributes.get("domain", ""))
-            if domain is None:
-                continue
-            if _is_expired(attributes, now):
-                values.pop((domain, name), None)
-            elif (domain, name) in values or len(values) < MAX_COOKIES:
-                values[domain, name] = value
-        return self if values == self.values else Cookies(values, self.any_host)
-
-    def for_host(self, host: str) -> dict[str, str]:
-        """Returns names and values for `host`; of several with the same name the longest domain wins."""
-        values: dict[str, str] = {}
-        domains: dict[str, str] = {}
-        for (domain, name), value in self.values.items():
-            is_covered = self.any_host or _covers(domain, host)
-            if is_covered and len(domain) >= len(domains.get(name, "")):
-                domains[name] = domain
-                values[name] = value
-        return values
-
-    def value(self, name: str) -> str:
-        """Returns the value of a cookie of any domain; empty when there is none."""
-        return next((value for (_, known), value in self.values.items() if known == name), "")
-
-    def to_saved(self) -> list[list[str]]:
-        """Returns rows of domain, name and value for JSON."""
-        return [[domain, name, value] for (domain, name), value in self.values.items()]
-
-    @classmethod
-    def from_saved(cls, rows: object, *, any_host: bool) -> Cookies:
-        """Reads the rows of `to_saved`; rows of another form are left out."""
-        values = {}
-        for row in rows if isinstance(rows, list) else ():
-            if isinstance(row, list) and len(row) == 3 and all(isinstance(part, str) for part in row):
-                domain, name, value = row
-                values[domain, name] = value
-        return cls(values, any_host)
-
-
-def _domain(host: str, requested: str) -> str | None:
-    """Returns the domain to store a cookie under, or None when the host must not set it for that domain."""
-    bare = requested.strip().strip(".")
-    if not bare:
-        return host
-    is_allowed = "." in bare and (host == bare or host.endswith(f".{bare}"))
-    return f".{bare}" if is_allowed else None
-
-
-def _covers(domain: str, host: str) -> bool:
-    """Returns whether a cookie of this domain goes to a host; `.qq.com` covers `qq.com` and all below it."""
-    if domain.startswith("."):
-        return host == domain[1:] or host.endswith(domain)
-    return host == domain
-
-
-def _is_expired(attributes: Mapping[str, str], now: float) -> bool:
-    """Returns whether the server removes a cookie: by a `max-age` of at most 0, else by `expires`."""
-    age = attributes.get("max-age", "").strip()
-    if age.lstrip("-").isdigit():
-        return age.startswith("-") or age.strip("0") == ""
-    expires = attributes.get("expires", "").strip()
-    if len(expires) > MAX_DATE_CHARACTERS:
-        return False
-    seconds = parse_http_date(expires)
-    return seconds is not None and seconds <= now

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.support.rows import every_row
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.webwx.protocol import endpoints
+from wx2mqtt.wechat.webwx.protocol.endpoints import ClientProfile
 from wx2mqtt.wechat.webwx.protocol.requests import build_request
-from wx2mqtt.wechat.webwx.protocol.session import ClientProfile
 
 
 @every_row(

@@ -31,9 +31,9 @@ from wx2mqtt.model import (
     SetRemark,
 )
 from wx2mqtt.wechat.webwx.protocol import requests
-from wx2mqtt.wechat.webwx.protocol.endpoints import hosts_at_endpoint
+from wx2mqtt.wechat.webwx.protocol.endpoints import ClientProfile, hosts_at_endpoint
 from wx2mqtt.wechat.webwx.protocol.requests import Request
-from wx2mqtt.wechat.webwx.protocol.session import ClientProfile, Session
+from wx2mqtt.wechat.webwx.protocol.session import Session
 
 KEY = SendKey("17000000000001234")
 

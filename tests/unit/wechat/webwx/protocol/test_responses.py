@@ -19,8 +19,9 @@ from wx2mqtt.wechat import json_reader
 from wx2mqtt.wechat.json_reader import UnreadableJson
 from wx2mqtt.wechat.webwx.protocol import responses
 from wx2mqtt.wechat.webwx.protocol.codes import ScanStatus
+from wx2mqtt.wechat.webwx.protocol.cookies import Cookies
 from wx2mqtt.wechat.webwx.protocol.responses import LARGE_ANSWER_MESSAGES, require_sid_and_uin
-from wx2mqtt.wechat.webwx.protocol.session import Cookies, SyncCursor
+from wx2mqtt.wechat.webwx.protocol.session import SyncCursor
 
 AVATAR = b"window.code=201;window.userAvatar = 'data:img/jpg;base64,/9j/4AAQ';"
 
