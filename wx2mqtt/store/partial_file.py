@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
 
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Blob
@@ -26,10 +27,10 @@ PARTIAL_FILE_PREFIX = ".part-"
 
 
 class PartialFile:
-    """A file in `folder`, mode 0600.
+    """A file in `folder`, mode 0600. It is open from the first byte until it is finished or discarded.
 
     `on_size_change` gets the number of bytes added to the disk, negative for removed ones. `write` and
-    `finish` raise `StoreFull` and `StoreError`.
+    `finish` raise `StoreFull` and `StoreError`, and leave the file to `discard` then.
     """
 
     def __init__(self, folder: Path, on_size_change: Callable[[int], None]) -> None:
@@ -37,14 +38,13 @@ class PartialFile:
         self._on_size_change = on_size_change
         #: Held by each method: a thread goes on after a cancelled wait, and must not write to a closed file.
         self._lock = threading.Lock()
-        #: The open file and its temporary path; None before the first byte, and when it is closed.
-        self._handle: int | None = None
-        self._path: Path | None = None
+        #: The open file; None before the first byte and after the end.
+        self._file: IO[bytes] | None = None
+        #: The file is finished or discarded, and takes no more bytes.
+        self._has_ended = False
         self._digest = hashlib.sha256()
         #: The first `SNIFFED_BYTES`, which tell the type.
         self._head = b""
-        self._is_finished = False
-        self._is_discarded = False
         #: The bytes written so far.
         self.size = 0
 
@@ -59,46 +59,42 @@ class PartialFile:
         `move_into_place` gets the temporary path, and the blob with the final one.
         """
         with self._lock, file_errors(self._folder):
-            self._write(data)
-            assert self._handle is not None
-            assert self._path is not None
-            os.fsync(self._handle)
+            file = self._write(data)
+            os.fsync(file.fileno())
             blob = self._blob()
-            move_into_place(self._path, blob)
-            self._is_finished = True
-            self._close()
+            move_into_place(Path(file.name), blob)
+            self._has_ended = True
+            self._file = None  # so `discard` deletes nothing
+            file.close()
             return blob
 
     def discard(self) -> None:
-        """Deletes the file unless it was finished. If that fails, the next `Blobs.open` deletes it."""
+        """Deletes the file if it is open. If that fails, the next `Blobs.open` deletes it."""
         with self._lock, suppress(OSError):
-            self._is_discarded = True
-            self._close()
+            self._has_ended = True
+            file, self._file = self._file, None
+            if file is not None:
+                file.close()
+                Path(file.name).unlink(missing_ok=True)
+                self._on_size_change(-self.size)
 
-    def _close(self) -> None:
-        """Closes the file, and deletes it unless it was finished."""
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            os.close(handle)
-        path, self._path = self._path, None
-        if path is not None and not self._is_finished:
-            path.unlink(missing_ok=True)
-            self._on_size_change(-self.size)
-
-    def _write(self, data: bytes) -> None:
-        if self._is_discarded:
+    def _write(self, data: bytes) -> IO[bytes]:
+        """Appends bytes to the open file, which the first ones create, and returns it."""
+        if self._has_ended:
             raise StoreError("nobody waits for this file any more")
-        if self._handle is None:
+        if self._file is None:
             self._folder.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
-            self._handle, name = tempfile.mkstemp(prefix=PARTIAL_FILE_PREFIX, dir=self._folder)
-            self._path = Path(name)
+            self._file = NamedTemporaryFile(  # noqa: SIM115 - `finish` and `discard` close it
+                prefix=PARTIAL_FILE_PREFIX, dir=self._folder, buffering=0, delete=False
+            )
         rest = memoryview(data)
         while rest:
-            rest = rest[os.write(self._handle, rest) :]
+            rest = rest[self._file.write(rest) :]
         self._digest.update(data)
         self._head += data[: SNIFFED_BYTES - len(self._head)]
         self.size += len(data)
         self._on_size_change(len(data))
+        return self._file
 
     def _blob(self) -> Blob:
         sha256 = self._digest.hexdigest()

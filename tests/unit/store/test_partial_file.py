@@ -87,6 +87,14 @@ def test_a_write_after_the_file_was_discarded_is_refused(folder: Path, usage: Di
     assert names(folder) == []
 
 
+def test_a_write_after_the_file_was_finished_is_refused(folder: Path, usage: DiskUsage) -> None:
+    part = PartialFile(folder, usage)
+    part.finish(b"hello", move_to)
+    with pytest.raises(StoreError, match="nobody waits"):
+        part.write(b"more")
+    assert (names(folder), usage.size) == (["final"], 5)
+
+
 def test_a_file_that_was_discarded_before_its_first_byte_makes_no_folder(
     folder: Path, usage: DiskUsage
 ) -> None:
