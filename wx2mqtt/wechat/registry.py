@@ -26,6 +26,7 @@ from wx2mqtt.wechat.ilink.protocol import requests as ilink_requests
 from wx2mqtt.wechat.ilink.protocol import session as ilink_session
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 from wx2mqtt.wechat.webwx.protocol import session as webwx_session
+from wx2mqtt.wechat.webwx.protocol.hosts import DesktopClient
 from wx2mqtt.wechat.wecom.protocol import endpoints as wecom_endpoints
 from wx2mqtt.wechat.wecom.protocol import session as wecom_session
 
@@ -147,7 +148,7 @@ def _create_webwx(options: BackendOptions) -> Backend:
     desktop = options.section["desktop"]
     version, extspam = desktop["client_version"], desktop["extspam"]
     is_desktop = version and extspam
-    client = webwx_endpoints.DesktopClient(client_version=version, extspam=extspam) if is_desktop else None
+    client = DesktopClient(client_version=version, extspam=extspam) if is_desktop else None
     return WebWxBackend(options, WebWxHttp(options), desktop=client)
 
 

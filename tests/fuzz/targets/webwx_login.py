@@ -47,6 +47,7 @@ from wx2mqtt.wechat.webwx.protocol import (
     session,
 )
 from wx2mqtt.wechat.webwx.protocol.cookies import ENDPOINT_HOST, Cookies
+from wx2mqtt.wechat.webwx.protocol.hosts import from_cgi_bin, host_of, hosts_at_endpoint, hosts_of, is_wechat
 from wx2mqtt.wechat.webwx.protocol.media_requests import encode_form
 from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
@@ -57,7 +58,7 @@ def _run_script(data: bytes) -> None:
     code = responses.read_qr_code(data)
     assert code.uuid.isascii()
     scan = responses.read_scan_answer(data)
-    endpoints.host_of(scan.redirect)
+    host_of(scan.redirect)
     with suppress(UnreadableJson):
         responses.read_sync_check(data)
     with suppress(UnreadableJson):
@@ -169,13 +170,13 @@ def _run_cookies(data: bytes) -> None:
 
 def _run_address(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    host = endpoints.host_of(text)
-    if endpoints.is_wechat(text):
+    host = host_of(text)
+    if is_wechat(text):
         assert host.endswith(("qq.com", "wechat.com"))
-    profile = replace(PROFILE, hosts=endpoints.hosts_of(host or "wx.qq.com"))
+    profile = replace(PROFILE, hosts=hosts_of(host or "wx.qq.com"))
     requests.build_request(profile, endpoints.INIT, "r=1")
-    endpoints.hosts_at_endpoint(text)
-    path = endpoints.from_cgi_bin(text)
+    hosts_at_endpoint(text)
+    path = from_cgi_bin(text)
     assert path.startswith("/")
     request = requests.new_login_request(PROFILE, text)
     assert request.url.startswith(f"{PROFILE.hosts.base}/")
@@ -201,7 +202,7 @@ TARGETS = (
         parsers=(
             *names("responses", "read_qr_code", "read_scan_answer", "read_sync_check", "read_push_login"),
             *names("responses", "read_new_login", "require_sid_and_uin"),
-            *names("endpoints", "host_of"),
+            *names("hosts", "host_of"),
             *names("cookies", "Cookies.value"),
         ),
         seeds=SCRIPTS,
@@ -256,7 +257,7 @@ TARGETS = (
             ),
             *names("cookies", "Cookies.from_saved"),
             *names("session", "session_to_saved"),
-            *names("endpoints", "hosts_of", "hosts_at_endpoint"),
+            *names("hosts", "hosts_of", "hosts_at_endpoint"),
             *names(
                 "requests",
                 "push_login_request",
@@ -304,7 +305,7 @@ TARGETS = (
         name="webwx.addresses",
         run=_run_address,
         parsers=(
-            *names("endpoints", "is_wechat", "host_of", "hosts_of", "from_cgi_bin"),
+            *names("hosts", "is_wechat", "host_of", "hosts_of", "from_cgi_bin"),
             *names("requests", "new_login_request", "scan_poll_request"),
         ),
         seeds=(

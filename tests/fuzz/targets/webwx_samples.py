@@ -21,11 +21,8 @@ from wx2mqtt.simulator.message_spec import MessageDetails
 from wx2mqtt.simulator.messages import MessageRoute, entry_fields
 from wx2mqtt.simulator.settings import ClientLanguage
 from wx2mqtt.simulator.world import WorldPerson
-from wx2mqtt.wechat.webwx.protocol import (
-    endpoints,
-)
 from wx2mqtt.wechat.webwx.protocol.cookies import Cookies
-from wx2mqtt.wechat.webwx.protocol.endpoints import ClientProfile
+from wx2mqtt.wechat.webwx.protocol.hosts import ClientProfile, hosts_of
 
 NOW_MS = 1_790_000_000_000
 
@@ -182,7 +179,7 @@ CONTACT_PAGES = [
 COOKIES = Cookies({}).with_response(
     "wx2.qq.com", ["wxuin=211722515; Domain=wx2.qq.com; Path=/", "wxsid=S; Domain=.qq.com"], 0.0
 )
-PROFILE = ClientProfile(hosts=endpoints.hosts_of("wx2.qq.com"))
+PROFILE = ClientProfile(hosts=hosts_of("wx2.qq.com"))
 
 
 def check_url(url: str) -> None:

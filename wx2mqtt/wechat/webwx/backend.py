@@ -47,8 +47,9 @@ from wx2mqtt.wechat.webwx.contact_list import ContactList
 from wx2mqtt.wechat.webwx.download import download
 from wx2mqtt.wechat.webwx.login_flow import LoginFlow
 from wx2mqtt.wechat.webwx.protocol import requests
-from wx2mqtt.wechat.webwx.protocol.endpoints import CAPABILITIES, DesktopClient
+from wx2mqtt.wechat.webwx.protocol.endpoints import CAPABILITIES
 from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
+from wx2mqtt.wechat.webwx.protocol.hosts import DesktopClient
 from wx2mqtt.wechat.webwx.protocol.locators import avatar_locator
 from wx2mqtt.wechat.webwx.receiver import Receiver
 from wx2mqtt.wechat.webwx.sender import Sender

@@ -26,12 +26,11 @@ from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.webwx.protocol import responses
 from wx2mqtt.wechat.webwx.protocol.codes import RETRY_LATER_CODES, SESSION_ENDED, Ret
 from wx2mqtt.wechat.webwx.protocol.cookies import ENDPOINT_HOST, Cookies
-from wx2mqtt.wechat.webwx.protocol.endpoints import (
+from wx2mqtt.wechat.webwx.protocol.endpoints import WEBWX_HEADERS, Endpoint
+from wx2mqtt.wechat.webwx.protocol.hosts import (
     FIRST_BASE,
-    WEBWX_HEADERS,
     ClientProfile,
     DesktopClient,
-    Endpoint,
     host_of,
     hosts_at_endpoint,
     hosts_of,

@@ -37,6 +37,7 @@ from wx2mqtt.wechat.webwx.protocol import endpoints, requests, responses
 from wx2mqtt.wechat.webwx.protocol.codes import SESSION_ENDED, Ret, ScanStatus
 from wx2mqtt.wechat.webwx.protocol.contacts import read_owner
 from wx2mqtt.wechat.webwx.protocol.cookies import ENDPOINT_HOST
+from wx2mqtt.wechat.webwx.protocol.hosts import host_of, is_wechat
 from wx2mqtt.wechat.webwx.protocol.responses import InitAnswer, NewLogin, require_sid_and_uin
 from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
@@ -93,7 +94,7 @@ class LoginFlow:
             return
         client.push_tried_login_id = session.login_id
         try:
-            host = endpoints.host_of(client.profile.hosts.base) if client.endpoint is None else ENDPOINT_HOST
+            host = host_of(client.profile.hosts.base) if client.endpoint is None else ENDPOINT_HOST
             request = requests.push_login_request(session, client.http.cookies.for_host(host))
             uuid = responses.read_push_login((await client.http.call(request)).body)
         except (Unreachable, UnreadableJson) as error:
@@ -233,9 +234,9 @@ class LoginFlow:
         Raises `LoginRefused` for a host that is not WeChat's.
         """
         client = self._client
-        if client.endpoint is None and not endpoints.is_wechat(redirect):
+        if client.endpoint is None and not is_wechat(redirect):
             raise LoginRefused(client.text("foreign_host"))
-        client.set_base(endpoints.host_of(redirect))
+        client.set_base(host_of(redirect))
         attempts = 0
 
         async def exchange() -> NewLogin:

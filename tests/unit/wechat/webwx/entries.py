@@ -7,8 +7,8 @@ from typing import Any
 from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
 from wx2mqtt.wechat.webwx.protocol.app_messages import app_message
 from wx2mqtt.wechat.webwx.protocol.content import Content
-from wx2mqtt.wechat.webwx.protocol.endpoints import ClientProfile, hosts_of
 from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
+from wx2mqtt.wechat.webwx.protocol.hosts import ClientProfile, hosts_of
 from wx2mqtt.wechat.webwx.protocol.session import Session
 
 ME = Handle("@" + "e" * 32)

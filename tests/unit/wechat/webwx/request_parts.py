@@ -7,7 +7,7 @@ from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 from wx2mqtt.model import Handle
-from wx2mqtt.wechat.webwx.protocol.endpoints import ClientProfile, DesktopClient, hosts_of
+from wx2mqtt.wechat.webwx.protocol.hosts import ClientProfile, DesktopClient, hosts_of
 from wx2mqtt.wechat.webwx.protocol.requests import Request
 from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 

@@ -20,7 +20,7 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
 from wx2mqtt.wechat.webwx.backend import WebWxBackend
 from wx2mqtt.wechat.webwx.client import WebWxHttp
-from wx2mqtt.wechat.webwx.protocol.endpoints import DesktopClient
+from wx2mqtt.wechat.webwx.protocol.hosts import DesktopClient
 
 ENDPOINT = "http://wechat.test/p"
 Answer = httpx.Response | Exception | Callable[[httpx.Request], Any]

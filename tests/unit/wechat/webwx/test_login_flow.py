@@ -24,7 +24,7 @@ from tests.unit.wechat.webwx.server import (
 )
 from wx2mqtt.errors import LoggedOut, LoginRefused, Throttled, Unreachable
 from wx2mqtt.wechat.backend import LoggedIn, LoginStep, QrExpired, Scanned, ShowQr
-from wx2mqtt.wechat.webwx.protocol.endpoints import DesktopClient
+from wx2mqtt.wechat.webwx.protocol.hosts import DesktopClient
 
 SCANNED = "window.code=201;window.userAvatar = 'data:img/jpg;base64,/9j/4AAQ';"
 

@@ -13,7 +13,8 @@ from tests.unit.wechat.webwx.file_host import FileHost
 from tests.unit.wechat.webwx.server import BackendHarness, answer, body, query, text
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
 from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, Receipt, SendKey
-from wx2mqtt.wechat.webwx.protocol.endpoints import CAPABILITIES, DesktopClient
+from wx2mqtt.wechat.webwx.protocol.endpoints import CAPABILITIES
+from wx2mqtt.wechat.webwx.protocol.hosts import DesktopClient
 
 KEY = SendKey("17000000000001234")
 SORTS = [

@@ -29,7 +29,8 @@ from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import MAX_DIGITS
 from wx2mqtt.wechat.webwx.protocol import endpoints
 from wx2mqtt.wechat.webwx.protocol.codes import NotifyCode
-from wx2mqtt.wechat.webwx.protocol.endpoints import ClientProfile, Endpoint
+from wx2mqtt.wechat.webwx.protocol.endpoints import Endpoint
+from wx2mqtt.wechat.webwx.protocol.hosts import FIRST_HOSTS, ClientProfile, from_cgi_bin
 from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
 JSON_TYPE = "application/json; charset=UTF-8"
@@ -56,7 +57,7 @@ class Request:
 def jslogin_request(profile: ClientProfile, now: int) -> Request:
     """Asks for a new QR code (webwx 2.1.1)."""
     mode = "?mod=desktop" if profile.desktop else ""
-    redirect_uri = f"{endpoints.FIRST_HOSTS.base}{endpoints.NEW_LOGIN.path}{mode}"
+    redirect_uri = f"{FIRST_HOSTS.base}{endpoints.NEW_LOGIN.path}{mode}"
     query = {
         "appid": endpoints.APP_ID,
         "redirect_uri": redirect_uri,
@@ -81,7 +82,7 @@ def new_login_request(profile: ClientProfile, redirect: str) -> Request:
 
     With `version=v2` the server answers with status 200 in place of 301.
     """
-    path = endpoints.from_cgi_bin(redirect)
+    path = from_cgi_bin(redirect)
     mode = "&mod=desktop" if profile.desktop else ""
     url = f"{profile.hosts.base}{path}{'&' if '?' in path else '?'}fun=new&version=v2{mode}"
     headers = {"Referer": f"{profile.hosts.base}/"}
@@ -89,7 +90,7 @@ def new_login_request(profile: ClientProfile, redirect: str) -> Request:
         headers = {
             "client-version": profile.desktop.client_version,
             "extspam": profile.desktop.extspam,
-            "Referer": f"{endpoints.FIRST_HOSTS.base}/?&lang={profile.lang}&target=t",
+            "Referer": f"{FIRST_HOSTS.base}/?&lang={profile.lang}&target=t",
         }
     return Request(endpoint=endpoints.NEW_LOGIN, url=url, headers=headers)
 

@@ -14,7 +14,7 @@ from wx2mqtt.model import Cursor, Handle, Owner
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject
 from wx2mqtt.wechat.webwx.protocol.cookies import Cookies
-from wx2mqtt.wechat.webwx.protocol.endpoints import (
+from wx2mqtt.wechat.webwx.protocol.hosts import (
     FIRST_HOSTS,
     ClientProfile,
     ClusterHosts,

@@ -31,7 +31,7 @@ from wx2mqtt.model import (
     SetRemark,
 )
 from wx2mqtt.wechat.webwx.protocol import requests
-from wx2mqtt.wechat.webwx.protocol.endpoints import ClientProfile, hosts_at_endpoint
+from wx2mqtt.wechat.webwx.protocol.hosts import ClientProfile, hosts_at_endpoint
 from wx2mqtt.wechat.webwx.protocol.requests import Request
 from wx2mqtt.wechat.webwx.protocol.session import Session
 

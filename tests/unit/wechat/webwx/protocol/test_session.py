@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.rows import every_row
 from wx2mqtt.model import Cursor, Handle
 from wx2mqtt.wechat.webwx.protocol.cookies import ENDPOINT_HOST, Cookies
-from wx2mqtt.wechat.webwx.protocol.endpoints import DesktopClient
+from wx2mqtt.wechat.webwx.protocol.hosts import DesktopClient
 from wx2mqtt.wechat.webwx.protocol.session import (
     Session,
     SyncCursor,
