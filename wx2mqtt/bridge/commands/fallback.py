@@ -107,7 +107,7 @@ class FallbackDelivery:
         if not row.command.urgent or not self._ways.has_any or has_ended(row.fallback):
             return False
         known = self._commands.get(row.id)
-        return known is None or known.stored is None
+        return known is None or known.row_state is None
 
     def is_pending(self, row_id: int) -> bool:
         """Returns whether a command waits for its alert, or the alert is being sent."""
@@ -124,11 +124,11 @@ class FallbackDelivery:
         known = self._commands.get(row.id)
         return known is None or not known.ends_with_owner
 
-    def must_wait_for(self, row: CommandRow, result: Result) -> bool:
-        """Returns whether an urgent command that ends with this result waits for its alert, which is due now.
+    def start_or_withdraw_alert(self, row: CommandRow, result: Result) -> bool:
+        """Makes the alert of an urgent command due that ends with this result, or lets it have none.
 
-        A command that WeChat took after all waits only for an alert that is being sent already. If WeChat
-        gave it no id, perhaps nobody sees it, as with a muted account: then its alert is due, too.
+        Returns whether the command waits for an alert now: that of one that WeChat took after all may be
+        being sent already. If WeChat gave it no id, perhaps nobody sees it, as with a muted account.
         """
         row = self._waiting.find(row.id) or row
         if is_surely_sent(result) or not self.is_wanted(row):
@@ -160,7 +160,7 @@ class FallbackDelivery:
             self._update_in_queue(row_id)
 
     def _update_in_queue(self, row_id: int) -> None:
-        state = self._commands[row_id].stored
+        state = self._commands[row_id].row_state
         row = self._waiting.find(row_id)
         if state is not None and row is not None and row.fallback != state:
             self._waiting.change(row_id, fallback=state)
@@ -215,7 +215,7 @@ class FallbackDelivery:
         try:
             before = await self._store_states({row.id: FALLBACK_STARTED for row in rows})
             for row in rows:  # one that has its result already is not in `before`
-                self._commands[row.id].stored = before.get(row.id, "")
+                self._commands[row.id].row_state = before.get(row.id, "")
             open_rows = [row for row in rows if row.id in before and not has_ended(before[row.id])]
             if open_rows:
                 await self._send_alert(open_rows, before)
@@ -244,12 +244,12 @@ class FallbackDelivery:
         states = {row.id: end.after(before[row.id]).state for row in rows}
         stored = await self._store_states(states)
         for row_id in stored:
-            self._commands[row_id].stored = states[row_id]
+            self._commands[row_id].row_state = states[row_id]
 
     def _end_alert_of(self, row_id: int) -> None:
         known = self._commands[row_id]
         known.stage = Stage.ENDED
-        if known.stored is None:  # the process stops: the begin of the alert is perhaps not stored
+        if known.row_state is None:  # the process stops: the begin of the alert is perhaps not stored
             del self._commands[row_id]
 
     async def _store_states(self, states: Mapping[int, str]) -> Mapping[int, str]:

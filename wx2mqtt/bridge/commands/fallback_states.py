@@ -49,8 +49,8 @@ class UrgentCommand:
     stage: Stage
     #: Makes it due; None when it is.
     timer: asyncio.TimerHandle | None = None
-    #: What its row had before the alert, and then the outcome. None until the begin of the alert is stored.
-    stored: str | None = None
+    #: The state in its row, before the alert and then after it; None until the begin of the alert is stored.
+    row_state: str | None = None
     #: It gets its alert since the owner changes, who then gives it its result.
     ends_with_owner: bool = False
 

@@ -370,7 +370,7 @@ class CommandSender:
             results = results_of_members(queue.members_of(row), result)
         must_wait = False
         for member, member_result in results:  # each is asked: that makes its fallback due
-            if member.command.urgent and self.fallback.must_wait_for(member, member_result):
+            if member.command.urgent and self.fallback.start_or_withdraw_alert(member, member_result):
                 must_wait = True
         if must_wait:
             queue.set_ending([member for member, _ in results], result)
