@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
+import structlog
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +21,14 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket.socket, "bind", refuse)
     yield
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """Lets a test configure the log, and undoes that for those after it."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
+    root.handlers[:], root.level = before

@@ -13,20 +13,12 @@ import structlog
 
 from wx2mqtt.app import logs
 
+pytestmark = pytest.mark.usefixtures("restored_logging")
+
 
 class FakeTerminal(io.StringIO):
     def isatty(self):
         return True
-
-
-@pytest.fixture(autouse=True)
-def _restored_logging():
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    yield
-    structlog.reset_defaults()
-    logging.captureWarnings(capture=False)
-    root.handlers[:], root.level = before
 
 
 def logging_to(stream, *, level="info", form="json", message_text=False):

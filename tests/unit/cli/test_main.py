@@ -12,6 +12,9 @@ from wx2mqtt.cli.main import run_command_line
 from wx2mqtt.cli.operations import EXIT_CONFIGURATION, EXIT_OK
 from wx2mqtt.cli.terminal import LANGUAGE_VARIABLE
 
+# `check` configures the log.
+pytestmark = pytest.mark.usefixtures("restored_logging")
+
 EXIT_USAGE = 2
 
 
