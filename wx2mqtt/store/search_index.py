@@ -59,15 +59,15 @@ class SearchIndex:
     def __init__(self, database: Database, path: Path) -> None:
         self._database = database
         self._path = path
-        #: The connection to the file of the index; None before the first `extend`, and after `delete`.
+        #: The connection to the file of the index; None until `extend` opens it, and after `delete`.
         self._connection: sqlite3.Connection | None = None
         #: Held while a thread uses the connection.
         self._lock = asyncio.Lock()
         #: An error of the file ended its use for this process.
         self._is_broken = False
-        #: The oldest publication in the index.
+        #: The oldest publication in the index; 0 while it is empty or not open.
         self._first_id = 0
-        #: The newest publication in the index; 0 while the index cannot be used.
+        #: The newest publication in the index; 0 while it is empty or not open.
         self.indexed_id = 0
 
     async def extend(self) -> None:
@@ -103,10 +103,7 @@ class SearchIndex:
 
     async def close(self) -> None:
         async with self._lock:
-            if self._connection is not None:
-                await asyncio.to_thread(self._connection.close)
-            self._connection = None
-            self.indexed_id = 0
+            await asyncio.to_thread(self._close)
 
     async def candidates(self, text: str, ids: range, limit: int) -> Sequence[int] | None:
         """Returns the first publications within `ids` that may contain `text`, in the order of `ids`.
@@ -156,11 +153,15 @@ class SearchIndex:
         else:
             _, self._first_id, self.indexed_id = row
 
-    def _delete(self) -> None:
+    def _close(self) -> None:
+        """Closes the file; the ids are those of an open file only."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
         self._first_id = self.indexed_id = 0
+
+    def _delete(self) -> None:
+        self._close()
         for suffix in ("", *WAL_SUFFIXES):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 

@@ -51,6 +51,12 @@ FIRST_BASE = "wx.qq.com"
 FIRST_HOSTS = hosts_of(FIRST_BASE)
 
 
+def hosts_at_endpoint(endpoint: str) -> ClusterHosts:
+    """Returns the hosts for one address that serves all of them: a simulator, a test server or a proxy."""
+    origin = endpoint.rstrip("/")
+    return ClusterHosts(base=origin, login=origin, push=origin, file=origin)
+
+
 @frozen
 class DesktopClient:
     """Values for desktop mode (webwx 2.4.1.2). The user configures them; the program has none of its own."""
@@ -66,12 +72,6 @@ class ClientProfile:
     hosts: ClusterHosts = FIRST_HOSTS
     lang: str = "zh_CN"
     desktop: DesktopClient | None = None
-
-
-def hosts_at_endpoint(endpoint: str) -> ClusterHosts:
-    """Returns the hosts for one address that serves all of them: a simulator, a test server or a proxy."""
-    origin = endpoint.rstrip("/")
-    return ClusterHosts(base=origin, login=origin, push=origin, file=origin)
 
 
 def is_wechat(url: str) -> bool:
