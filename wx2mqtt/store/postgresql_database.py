@@ -169,7 +169,7 @@ class PostgresqlListener:
 # How a database is opened
 
 _FIRST_VERSION = 7
-_SCHEMA_VERSION = "schema_version"
+SCHEMA_VERSION = "schema_version"  # the name of the row of `meta` that holds it
 
 
 def newest_schema_version() -> int:
@@ -213,7 +213,7 @@ def _migrate(connection: psycopg.Connection[Any]) -> int:
             connection.execute(
                 "INSERT INTO meta (name, value) VALUES (%s, %s)"
                 " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (_SCHEMA_VERSION, str(number)),
+                (SCHEMA_VERSION, str(number)),
             )
 
 
@@ -221,7 +221,7 @@ def _schema_version(connection: psycopg.Connection[Any]) -> int:
     (table,) = connection.execute("SELECT to_regclass('meta')").fetchone() or (None,)
     if table is None:
         return 0
-    row = connection.execute("SELECT value FROM meta WHERE name = %s", (_SCHEMA_VERSION,)).fetchone()
+    row = connection.execute("SELECT value FROM meta WHERE name = %s", (SCHEMA_VERSION,)).fetchone()
     return int(row[0]) if row else 0
 
 

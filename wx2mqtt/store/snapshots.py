@@ -66,8 +66,18 @@ def take_snapshot(source: Path, target: Path) -> StoreSnapshot:
     """Copies the database, without migration or repair. Raises `StoreError`."""
     with open_database(source) as database, open_database(target) as copy:
         database.backup(copy)
-        copy.execute("PRAGMA journal_mode = DELETE").fetchone()  # one file, without -wal and -shm
-        return _read_snapshot(copy)
+        return _finish(copy)
+
+
+def finish_snapshot(path: Path) -> StoreSnapshot:
+    """Makes a database that nobody uses a single file. Raises `StoreError`."""
+    with open_database(path) as copy:
+        return _finish(copy)
+
+
+def _finish(copy: sqlite3.Connection) -> StoreSnapshot:
+    copy.execute("PRAGMA journal_mode = DELETE").fetchone()  # one file, without -wal and -shm
+    return _read_snapshot(copy)
 
 
 def inspect_snapshot(path: Path) -> StoreSnapshot:

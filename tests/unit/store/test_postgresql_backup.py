@@ -18,8 +18,9 @@ from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.person_records import NO_CHANGES
-from wx2mqtt.store.postgresql_backup import TABLES, copy_store
+from wx2mqtt.store.postgresql_backup import TABLES, copy_from_file, copy_to_file
 from wx2mqtt.store.postgresql_database import PostgresqlDatabase
+from wx2mqtt.store.snapshots import finish_snapshot
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
@@ -53,6 +54,14 @@ async def _fill(database: Database) -> None:
     await database.write("seen", lambda db: db.execute("INSERT INTO seen VALUES ('home', 'k', 1)"))
 
 
+def _parts_of(path: Path) -> list[str]:
+    return [part.name for part in path.parent.glob(f"{path.name}*")]
+
+
+def _put_no_logins(_connection: Connection) -> None:
+    """A store without saved logins."""
+
+
 async def test_all_rows_move_to_postgresql_and_back(
     sqlite: SqliteDatabase, postgresql: PostgresqlDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,11 +69,13 @@ async def test_all_rows_move_to_postgresql_and_back(
     await _fill(sqlite)
     before = await sqlite.read(_dump)
     assert all(before.values())
-    counts = await copy_store(sqlite, postgresql)
-    assert counts == {table: len(rows) for table, rows in before.items()}
+    await copy_from_file(sqlite.path, postgresql, _put_no_logins)
     assert await postgresql.read(_dump) == before
-    back = await SqliteDatabase.open(tmp_path / "back.db")
-    await copy_store(postgresql, back)
+    copy = tmp_path / "back.db"
+    await copy_to_file(postgresql, copy)
+    assert finish_snapshot(copy).accounts == ("home", "other")
+    assert _parts_of(copy) == ["back.db"]
+    back = await SqliteDatabase.open(copy)
     assert await back.read(_dump) == before
     await back.close()
 
@@ -75,7 +86,7 @@ async def test_the_rows_that_the_target_had_are_deleted(
     await _fill(postgresql)
     journal = Journal(sqlite, "new")
     await journal.open()
-    await copy_store(sqlite, postgresql)
+    await copy_from_file(sqlite.path, postgresql, _put_no_logins)
     assert await AccountRemoval(postgresql).list_accounts() == ["new"]
     assert await postgresql.read(_dump) == await sqlite.read(_dump)
 
@@ -88,7 +99,7 @@ async def test_stream_seq_people_and_row_ids_continue_after_the_move(
     state = await journal.open()
     rows = await journal.outbox.list_waiting(0, 10_000)
     commands = await journal.commands.list_newest()
-    await copy_store(sqlite, postgresql)
+    await copy_from_file(sqlite.path, postgresql, _put_no_logins)
     moved = Journal(postgresql, "home")
     assert await moved.open() == state
     assert moved.stream == journal.stream
@@ -113,7 +124,7 @@ async def test_a_move_that_fails_leaves_the_target_as_it_was(
     forged = "UPDATE deed SET created = 'yesterday'"
     await sqlite.write("forge", lambda db: db.execute(forged))
     with pytest.raises(StoreError):
-        await copy_store(sqlite, postgresql)
+        await copy_from_file(sqlite.path, postgresql, _put_no_logins)
     assert await postgresql.read(_dump) == before
 
 
