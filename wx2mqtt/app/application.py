@@ -385,7 +385,7 @@ class Application:
             raise self._reload_refused(error) from None
         if self.cluster is not None:
             try:
-                await self.cluster.use_keys(loaded)
+                await self.cluster.use_login_keys(loaded)
             except SettingsError as error:  # the keys are not the database's: the process must end
                 self._failure = error
                 self._environment.stop_requested.set()

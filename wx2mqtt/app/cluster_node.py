@@ -1,7 +1,9 @@
-"""This process as one of the instances that share a database: what it says of itself, and what the others do.
+"""This process as one of the instances that share a PostgreSQL database; loaded only with `storage.url`.
 
-`AccountTakeover` takes and gives up accounts; `ClusterNode` makes it from the settings, and shows what it
-knows. Loaded only with `storage.url`: it needs psycopg.
+`ClusterNode` makes two objects from the settings, and shows what they know:
+
+    instance    the row of this process in the database, and until when it may act for its accounts
+    takeover    its accounts: it takes and starts those that no instance runs, and gives accounts up
 """
 
 from __future__ import annotations
@@ -15,62 +17,45 @@ from wx2mqtt.cluster.account_takeover import AccountHost, AccountTakeover
 from wx2mqtt.cluster.configuration_digest import digest_of
 from wx2mqtt.cluster.instance_lease import InstanceLease
 from wx2mqtt.cluster.observation import ClusterStatistics
-from wx2mqtt.cluster.tables import InstanceIdentity, account_keys
+from wx2mqtt.cluster.tables import InstanceIdentity, check_account_locks
 from wx2mqtt.errors import StoreError, WrongStoreKey, Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
+from wx2mqtt.settings.schema import Settings
 from wx2mqtt.store.encrypted_logins import EncryptedLogins, key_id
 from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 from wx2mqtt.web.bridge_state import ClusterState, InstanceState
 
 
-def instance_identity(loaded: LoadedSettings) -> InstanceIdentity:
-    """Returns what this process tells the other instances."""
-    settings = loaded.settings
-    keys = login_keys(settings.storage)
-    digest = digest_of(shared_settings(settings), keys[0])
-    return InstanceIdentity(
-        name=instance_name(settings),
-        version=__version__,
-        url=(settings.web.url or "") if settings.web.enabled else "",
-        max_accounts=settings.cluster.max_accounts,
-        configuration=digest.whole,
-        settings=digest.text,
-        keys=tuple(key_id(key) for key in keys),
-    )
-
-
 class ClusterNode:
-    """This process in the cluster, and its figures. The cluster decides which `accounts` run here.
+    """This process in the cluster, which decides what `host` runs.
 
-    Raises `SettingsError` where the names of two accounts have the same lock.
+    Raises `SettingsError` where the database could not tell the locks of two accounts apart.
     """
 
     def __init__(
-        self, loaded: LoadedSettings, stores: Stores, accounts: AccountHost, statistics: ClusterStatistics
+        self, loaded: LoadedSettings, stores: Stores, host: AccountHost, statistics: ClusterStatistics
     ) -> None:
-        keys = account_keys(tuple(loaded.settings.accounts), str(loaded.path or "the settings"))
-        assert isinstance(stores.database, PostgresqlDatabase)  # `storage.url` is set
-        assert isinstance(stores.saved_logins, EncryptedLogins)
-        self._logins = stores.saved_logins
-        self.instance = InstanceLease(
-            stores.database,
-            instance_identity(loaded),
-            stores.lease,
-            statistics,
-            check_key=self._logins.hold_key,
-        )
-        self.takeover = AccountTakeover(stores.database, self.instance, keys, accounts, statistics)
+        accounts = tuple(loaded.settings.accounts)
+        check_account_locks(accounts, str(loaded.path or "the settings"))
+        database, logins = stores.database, stores.saved_logins
+        assert isinstance(database, PostgresqlDatabase)  # `storage.url` is set
+        assert isinstance(logins, EncryptedLogins)
+        self._logins = logins
         self._statistics = statistics
-        self._group_accounts(loaded)
+        self.instance = InstanceLease(
+            database, instance_identity(loaded), stores.lease, statistics, check_login_key=logins.hold_key
+        )
+        self.takeover = AccountTakeover(database, self.instance, accounts, host, statistics)
+        self.takeover.groups = self._account_groups(loaded.settings)
 
-    def _group_accounts(self, loaded: LoadedSettings) -> None:
-        """Keeps an account and its fallback accounts together: it reaches them in its own process only."""
-        known = frozenset(self.takeover.keys)
-        groups = (group & known for group in loaded.settings.joined_accounts())
-        self.takeover.groups = tuple(group for group in groups if len(group) > 1)
+    def _account_groups(self, settings: Settings) -> tuple[frozenset[str], ...]:
+        """Returns which accounts run together: one reaches its fallback accounts in its own process only."""
+        known = frozenset(self.takeover.accounts)  # a reload may name new ones
+        groups = (group & known for group in settings.joined_accounts())
+        return tuple(group for group in groups if len(group) > 1)
 
-    async def use_keys(self, loaded: LoadedSettings) -> None:
+    async def use_login_keys(self, loaded: LoadedSettings) -> None:
         """Uses the keys of saved logins of the new settings. Raises `SettingsError` for a wrong key."""
         try:
             await self._logins.use_keys(login_keys(loaded.settings.storage))
@@ -79,7 +64,7 @@ class ClusterNode:
 
     async def reload(self, loaded: LoadedSettings) -> None:
         """Tells the other instances the new settings, if the database answers."""
-        self._group_accounts(loaded)
+        self.takeover.groups = self._account_groups(loaded.settings)
         with suppress(StoreError):
             await self.takeover.update(instance_identity(loaded))
 
@@ -108,12 +93,11 @@ class ClusterNode:
 
     def owner_of(self, account: str) -> str:
         """Returns the name of the instance that runs an account; empty if none does."""
-        key = self.takeover.keys.get(account)
-        return "" if key is None else self.takeover.snapshot.owner_of(key)
+        return self.takeover.snapshot.owner_of(account)
 
     def state(self) -> ClusterState:
         takeover, statistics = self.takeover, self._statistics
-        owners = {account: self.owner_of(account) for account in takeover.keys}
+        owners = {account: self.owner_of(account) for account in takeover.accounts}
         instances = tuple(
             InstanceState(
                 name=row.name,
@@ -128,7 +112,7 @@ class ClusterNode:
         )
         return ClusterState(
             instances=instances,
-            accounts=tuple(takeover.keys),
+            accounts=takeover.accounts,
             waiting=tuple(account for account, owner in owners.items() if not owner),
             differences=takeover.differences,
             heartbeat_seconds=statistics.heartbeat_seconds,
@@ -137,3 +121,19 @@ class ClusterNode:
             lost_connections=statistics.lost_connections,
             has_lease=self.instance.may_act,
         )
+
+
+def instance_identity(loaded: LoadedSettings) -> InstanceIdentity:
+    """Returns what this process tells the other instances."""
+    settings = loaded.settings
+    keys = login_keys(settings.storage)
+    digest = digest_of(shared_settings(settings), keys[0])
+    return InstanceIdentity(
+        name=instance_name(settings),
+        version=__version__,
+        url=(settings.web.url or "") if settings.web.enabled else "",
+        max_accounts=settings.cluster.max_accounts,
+        configuration=digest.whole,
+        settings=digest.text,
+        login_key_ids=tuple(key_id(key) for key in keys),
+    )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from wx2mqtt.app.configuration import secret_value
 from wx2mqtt.app.stores import NOT_SHARED, login_keys, open_database, wrong_key_error
 from wx2mqtt.cluster.observation import SILENT_SECONDS, InstanceRow
-from wx2mqtt.cluster.tables import CHANNEL, account_keys, instances_without_key, read_snapshot
+from wx2mqtt.cluster.tables import CHANNEL, check_account_locks, instances_without_key, read_snapshot
 from wx2mqtt.errors import WrongStoreKey, Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json
@@ -58,14 +58,15 @@ async def cluster_report(loaded: LoadedSettings) -> Json:
     storage = loaded.settings.storage
     if storage.url is None:
         raise Wx2MqttError(NOT_SHARED)
-    keys = account_keys(tuple(loaded.settings.accounts), str(loaded.path or "the settings"))
+    accounts = tuple(loaded.settings.accounts)
+    check_account_locks(accounts, str(loaded.path or "the settings"))
     password = secret_value(storage.password)
     listener = await PostgresqlListener.open(storage.url, CHANNEL, password=password)
     try:
-        snapshot = await read_snapshot(listener)
+        snapshot = await read_snapshot(listener, accounts)
     finally:
         await listener.close()
-    owners = {account: snapshot.owner_of(key) for account, key in keys.items()}
+    owners = {account: snapshot.owner_of(account) for account in accounts}
     return {
         "instances": [_instance_line(row, owners) for row in snapshot.instances],
         "accounts": [{"account": account, "instance": owner} for account, owner in owners.items()],

@@ -61,13 +61,13 @@ class AccountTakeover:
         self,
         database: PostgresqlDatabase,
         instance: InstanceLease,
-        keys: Mapping[str, int],
+        accounts: Sequence[str],
         host: AccountHost,
         statistics: ClusterStatistics,
     ) -> None:
-        #: The key of the lock of each account of the configuration.
-        self.keys = keys
-        #: Its accounts that run on one instance together or not at all; a reload may change it.
+        #: The accounts of the configuration at the start.
+        self.accounts = accounts
+        #: Those that run on one instance together or not at all; a reload may change it.
         self.groups: Sequence[frozenset[str]] = ()
         #: What the last look saw.
         self.snapshot = Snapshot(lock_holders={})
@@ -162,10 +162,10 @@ class AccountTakeover:
     async def _update_snapshot(self, listener: PostgresqlListener) -> float:
         """Reads the rows and locks of all instances; returns when (`boot_time`)."""
         started_at = boot_time()
-        snapshot = await tables.read_snapshot(listener)
+        snapshot = await tables.read_snapshot(listener, self.accounts)
         now = boot_time()
         self._statistics.look_seconds = now - started_at
-        free = [name for name, key in self.keys.items() if key not in snapshot.lock_holders]
+        free = [name for name in self.accounts if name not in snapshot.lock_holders]
         self._observer.update(snapshot, free, now, has_lease=self._instance.may_act)
         has_changed = snapshot != self.snapshot
         self.snapshot = snapshot
@@ -176,9 +176,9 @@ class AccountTakeover:
     def _view(self, now: float) -> ClusterView:
         return ClusterView(
             name=self._instance.name,
-            accounts=tuple(self.keys),
+            accounts=self.accounts,
             groups=self.groups,
-            members=members_of(self.snapshot, self.keys),
+            members=members_of(self.snapshot),
             giving_up=frozenset(self._giving_up),
             neglected=self._observer.neglected(now),
             avoided=frozenset(name for name, until in self._avoided_until.items() if until > now),
@@ -213,11 +213,11 @@ class AccountTakeover:
 
     async def _take(self, names: tuple[str, ...]) -> None:
         """Locks accounts, stores that this instance runs them, and starts those that it could lock."""
-        keys = {name: self.keys[name] for name in names if name not in self.owned}
-        locked = await self._database.on_write_connection(partial(tables.try_lock_accounts, keys=keys))
+        unlocked = [name for name in names if name not in self.owned]
+        locked = await self._database.on_write_connection(partial(tables.try_lock_accounts, names=unlocked))
         taken = [name for name in locked if self._has_group_of(name, locked)]
         for name in set(locked) - set(taken):  # another instance has the rest of the group of this account
-            await self._database.on_write_connection(partial(tables.unlock_account, key=self.keys[name]))
+            await self._database.on_write_connection(partial(tables.unlock_account, name=name))
         if not taken:
             return
         try:
@@ -269,4 +269,4 @@ class AccountTakeover:
         self.owned.discard(name)
         with suppress(StoreError):  # where the connection is lost, the lock is lost with it
             await self._database.execute("release", tables.RELEASE, (name, self._instance.name))
-            await self._database.on_write_connection(partial(tables.unlock_account, key=self.keys[name]))
+            await self._database.on_write_connection(partial(tables.unlock_account, name=name))

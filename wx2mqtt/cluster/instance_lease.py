@@ -43,7 +43,7 @@ class InstanceLease:
         lease: Lease,
         statistics: ClusterStatistics,
         *,
-        check_key: Job[None],
+        check_login_key: Job[None],
     ) -> None:
         self.identity = identity
         #: Emitted when `may_act` may have changed.
@@ -54,7 +54,7 @@ class InstanceLease:
         self._lease = lease
         self._statistics = statistics
         #: Raises in a write job if the key of saved logins is not the database's.
-        self._check_key = check_key
+        self._check_login_key = check_login_key
         #: Set to have a heartbeat stored at once.
         self._heartbeat_due = asyncio.Event()
 
@@ -71,7 +71,7 @@ class InstanceLease:
         """Registers the instance. Raises `StoreLocked` where another one has its name."""
         started_at = boot_time()
         deadline = started_at + NAME_WAIT_SECONDS
-        lock = partial(tables.try_lock, namespace=tables.INSTANCE_NAMESPACE, key=tables.lock_key(self.name))
+        lock = partial(tables.try_lock, namespace=tables.INSTANCE_NAMESPACE, name=self.name)
         while not await self._database.on_write_connection(lock):
             if boot_time() >= deadline:
                 raise StoreLocked(
@@ -88,10 +88,10 @@ class InstanceLease:
         await self._register()
 
     async def _register(self) -> None:
-        """Stores the row of this instance, while its key is that of the database."""
+        """Stores the row of this instance, while its key of saved logins is that of the database."""
 
         def job(connection: Connection) -> None:
-            self._check_key(connection)
+            self._check_login_key(connection)
             tables.register(connection, self.identity, is_leaving=self.is_leaving)
 
         await self._database.write("register", job)

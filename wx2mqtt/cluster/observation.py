@@ -60,17 +60,18 @@ class InstanceRow:
 
 @frozen
 class Snapshot:
-    """The rows of all instances, and the session that holds the lock of each key."""
+    """The rows of all instances, and which session holds the lock of each account that is locked."""
 
     instances: Sequence[InstanceRow] = ()
-    lock_holders: Mapping[int, int]
+    #: The `pid` of the session by the name of the account.
+    lock_holders: Mapping[str, int]
 
-    def owner_of(self, key: int) -> str:
-        """Returns the name of the instance that holds a lock; empty if nobody does.
+    def owner_of(self, account: str) -> str:
+        """Returns the name of the instance that has locked an account; empty if nobody has.
 
         A session without a row has the name `?`, as that of an instance that has just begun.
         """
-        pid = self.lock_holders.get(key)
+        pid = self.lock_holders.get(account)
         if pid is None:
             return ""
         return next((row.name for row in self.instances if row.has_session and row.pid == pid), "?")
@@ -141,13 +142,12 @@ class Observer:
         )
 
 
-def members_of(snapshot: Snapshot, keys: Mapping[str, int]) -> list[ClusterMember]:
-    """Returns the live instances; `keys` has the key of the lock of each account that the observer knows."""
+def members_of(snapshot: Snapshot) -> list[ClusterMember]:
+    """Returns the live instances."""
     rows = {row.name: row for row in snapshot.instances if row.has_session}
     accounts_by_owner: dict[str, set[str]] = {name: set() for name in rows}
-    for account, key in keys.items():
-        if owner := snapshot.owner_of(key):
-            accounts_by_owner.setdefault(owner, set()).add(account)
+    for account in snapshot.lock_holders:
+        accounts_by_owner.setdefault(snapshot.owner_of(account), set()).add(account)
     return [
         _member(name, frozenset(accounts), rows.get(name)) for name, accounts in accounts_by_owner.items()
     ]

@@ -11,7 +11,7 @@ An advisory lock has two keys of 32 bits. The first is `LOCK_NAMESPACE` for an a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from wx2mqtt.cluster.observation import SILENT_SECONDS, InstanceRow, Snapshot
@@ -41,7 +41,7 @@ class InstanceIdentity:
     #: `ConfigurationDigest.text`.
     settings: str = "{}"
     #: The ids of its keys of saved logins. The digests are made with the first key.
-    keys: tuple[str, ...] = ()
+    login_key_ids: tuple[str, ...] = ()
 
 
 def lock_key(name: str) -> int:
@@ -53,34 +53,33 @@ def lock_key(name: str) -> int:
     return key or 1
 
 
-def account_keys(accounts: Sequence[str], file: str) -> dict[str, int]:
-    """Returns the `lock_key` of each account. Raises `SettingsError` where two have the same one."""
+def check_account_locks(accounts: Sequence[str], file: str) -> None:
+    """Raises `SettingsError` where two accounts have the same `lock_key`."""
     accounts_by_key: dict[int, str] = {}
     for name in accounts:
         other = accounts_by_key.setdefault(lock_key(name), name)
         if other != name:
             text = f"its lock in the database is that of account {other}, by chance; give one another name"
             raise SettingsError((Problem(file, 0, f"accounts.{name}", text),))
-    return {name: key for key, name in accounts_by_key.items()}
 
 
 # Jobs for the connection that writes. A lock belongs to its session, a change of a row to a transaction.
 
 
-def try_lock(connection: Connection, namespace: int, key: int) -> bool:
-    """Takes a lock, unless somebody else has it."""
-    (is_taken,) = connection.execute(_TRY_LOCK, (namespace, key)).fetchone()
+def try_lock(connection: Connection, namespace: int, name: str) -> bool:
+    """Takes the lock of a name, unless somebody else has it."""
+    (is_taken,) = connection.execute(_TRY_LOCK, (namespace, lock_key(name))).fetchone()
     return bool(is_taken)
 
 
-def try_lock_accounts(connection: Connection, keys: Mapping[str, int]) -> list[str]:
-    """Takes the locks that nobody else has; returns the names of their accounts."""
-    return [name for name, key in keys.items() if try_lock(connection, LOCK_NAMESPACE, key)]
+def try_lock_accounts(connection: Connection, names: Sequence[str]) -> list[str]:
+    """Locks the accounts that nobody else has locked; returns their names."""
+    return [name for name in names if try_lock(connection, LOCK_NAMESPACE, name)]
 
 
-def unlock_account(connection: Connection, key: int) -> None:
+def unlock_account(connection: Connection, name: str) -> None:
     """Gives the lock of an account up, and notifies all instances."""
-    connection.execute(_UNLOCK, (LOCK_NAMESPACE, key))
+    connection.execute(_UNLOCK, (LOCK_NAMESPACE, lock_key(name)))
     connection.execute(_NOTIFY, (CHANNEL, ""))
 
 
@@ -96,7 +95,7 @@ def register(connection: Connection, identity: InstanceIdentity, *, is_leaving: 
         identity.settings,
         lock_key(identity.name),
         is_leaving or is_drained,
-        " ".join(identity.keys),
+        " ".join(identity.login_key_ids),
     )
     connection.execute(_REGISTER, values)
     connection.execute(_NOTIFY, (CHANNEL, ""))
@@ -148,12 +147,13 @@ def record_taken(connection: Connection, names: Sequence[str], instance: str) ->
 # Jobs for the connection that listens
 
 
-async def read_snapshot(listener: PostgresqlListener) -> Snapshot:
-    """Returns the rows of all instances and the locks of all accounts."""
+async def read_snapshot(listener: PostgresqlListener, accounts: Sequence[str]) -> Snapshot:
+    """Returns the rows of all instances, and who has locked these accounts."""
     ((locks, instances),) = await listener.fetch(_SNAPSHOT, (LOCK_NAMESPACE, INSTANCE_NAMESPACE))
+    pids = dict(locks)
     return Snapshot(
         instances=tuple(InstanceRow(**row) for row in instances),
-        lock_holders=dict(locks),
+        lock_holders={name: pids[key] for name in accounts if (key := lock_key(name)) in pids},
     )
 
 

@@ -83,7 +83,7 @@ def test_an_instance_tells_its_name_limit_address_and_the_ids_of_its_keys() -> N
         )
     )
     assert (identity.name, identity.max_accounts, identity.url) == ("east", 5, "https://east.example.org")
-    assert identity.keys == (key_id(OTHER_KEY), key_id(KEY))
+    assert identity.login_key_ids == (key_id(OTHER_KEY), key_id(KEY))
 
 
 def test_a_disabled_web_server_has_no_address() -> None:
@@ -119,6 +119,6 @@ async def test_the_only_instance_is_not_drained(node: ClusterNode) -> None:
 
 async def test_a_reload_with_a_key_of_another_database_is_refused_by_its_setting(node: ClusterNode) -> None:
     with pytest.raises(SettingsError) as caught:
-        await node.use_keys(load_settings(keys=(OTHER_KEY,)))
+        await node.use_login_keys(load_settings(keys=(OTHER_KEY,)))
     assert [problem.key for problem in caught.value.problems] == ["storage.key"]
-    await node.use_keys(load_settings(keys=(OTHER_KEY, KEY)))
+    await node.use_login_keys(load_settings(keys=(OTHER_KEY, KEY)))

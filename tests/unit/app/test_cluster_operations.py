@@ -49,7 +49,7 @@ async def saved_login(url: str, key: bytes) -> object:
 async def add_instance(url: str, name: str, *keys: bytes) -> None:
     """Stores the row of an instance whose session has ended since."""
     identity = InstanceIdentity(
-        name=name, version="1", url="", max_accounts=3, keys=tuple(key_id(key) for key in keys)
+        name=name, version="1", url="", max_accounts=3, login_key_ids=tuple(key_id(key) for key in keys)
     )
     database = await PostgresqlDatabase.open(url)
     await database.write("register", lambda db: register(db, identity, is_leaving=False))

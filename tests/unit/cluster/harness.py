@@ -14,7 +14,7 @@ from wx2mqtt.clock import Lease
 from wx2mqtt.cluster.account_takeover import AccountTakeover
 from wx2mqtt.cluster.instance_lease import InstanceLease
 from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
-from wx2mqtt.cluster.tables import InstanceIdentity, account_keys
+from wx2mqtt.cluster.tables import InstanceIdentity
 from wx2mqtt.errors import StoreError, WrongStoreKey
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.postgresql_database import PostgresqlDatabase
@@ -60,11 +60,10 @@ class InstanceHarness:
             configuration=configuration,
             settings=settings,
         )
-        keys = account_keys(ACCOUNTS, "test")
         self.registration = InstanceLease(
-            self.database, identity, self.lease, self.statistics, check_key=self._check_key
+            self.database, identity, self.lease, self.statistics, check_login_key=self._check_key
         )
-        self.takeover = AccountTakeover(self.database, self.registration, keys, self, self.statistics)
+        self.takeover = AccountTakeover(self.database, self.registration, ACCOUNTS, self, self.statistics)
 
     def _check_key(self, _connection: Connection) -> None:
         if not self.has_key:

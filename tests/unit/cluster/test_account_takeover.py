@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.cluster.harness import ACCOUNTS, InstanceHarness, wait_until
-from wx2mqtt.cluster.tables import account_keys
+from wx2mqtt.cluster.tables import lock_key
 from wx2mqtt.errors import StoreError
 from wx2mqtt.store.postgresql_database import LOCK_NAMESPACE
 
@@ -154,15 +154,14 @@ async def test_accounts_of_a_group_run_on_one_instance_and_move_together(make_in
 async def test_a_group_is_not_taken_while_another_program_has_the_lock_of_one_of_its_accounts(make_instance):
     first = make_instance("first")
     async with await psycopg.AsyncConnection.connect(first.url, autocommit=True) as other_program:
-        keys = account_keys(ACCOUNTS, "the settings")
-        await other_program.execute("SELECT pg_advisory_lock(%s, %s)", (LOCK_NAMESPACE, keys["b"]))
+        await other_program.execute("SELECT pg_advisory_lock(%s, %s)", (LOCK_NAMESPACE, lock_key("b")))
         await first.open()
         first.takeover.groups = (frozenset({"a", "b"}),)
         await first.registration.join()
         await first.takeover._take(("a", "b", "c"))
         assert first.takeover.owned == {"c"}
         locks = await other_program.execute("SELECT objid FROM pg_locks WHERE locktype = 'advisory'")
-        assert keys["a"] not in {key for (key,) in await locks.fetchall()}
+        assert lock_key("a") not in {key for (key,) in await locks.fetchall()}
 
 
 async def test_the_keys_in_which_the_configurations_of_two_instances_differ_are_named(make_instance):

@@ -33,7 +33,7 @@ ROW = InstanceRow(
 STEP_SECONDS = 1.0
 
 
-def snapshot(*rows: InstanceRow, locks: dict[int, int] | None = None) -> Snapshot:
+def snapshot(*rows: InstanceRow, locks: dict[str, int] | None = None) -> Snapshot:
     return Snapshot(instances=rows, lock_holders=locks or {})
 
 
@@ -116,12 +116,11 @@ def test_a_free_account_is_neglected_after_a_while_until_an_instance_takes_it():
 
 def test_a_view_says_who_runs_what_and_keeps_locks_of_unknown_sessions_occupied():
     mine = replace(ROW, name="me", pid=8, max_accounts=5)
-    keys = {"a": 1, "b": 2, "c": 3, "d": 4}
-    members = members_of(snapshot(ROW, mine, locks={1: 8, 2: 7, 3: 99}), keys)
+    members = members_of(snapshot(ROW, mine, locks={"a": 8, "b": 7, "c": 99}))
     assert {item.name: set(item.accounts) for item in members} == {
         "me": {"a"},
         "other": {"b"},
         "?": {"c"},
     }
-    assert ClusterView(name="me", accounts=tuple(keys), members=members).free == [frozenset({"d"})]
+    assert ClusterView(name="me", accounts=("a", "b", "c", "d"), members=members).free == [frozenset({"d"})]
     assert {item.name: item.max_accounts for item in members} == {"me": 5, "other": None, "?": 0}

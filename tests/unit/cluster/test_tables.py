@@ -18,9 +18,9 @@ from wx2mqtt.store.postgresql_database import PostgresqlDatabase
 
 def test_two_accounts_whose_locks_are_the_same_by_chance_are_refused(monkeypatch):
     monkeypatch.setattr(tables, "lock_key", len)
-    assert tables.account_keys(("a", "bb"), "f") == {"a": 1, "bb": 2}
+    tables.check_account_locks(("a", "bb"), "f")
     with pytest.raises(SettingsError, match=r"accounts\.cc: its lock in the database is that of account bb"):
-        tables.account_keys(("a", "bb", "cc"), "f")
+        tables.check_account_locks(("a", "bb", "cc"), "f")
 
 
 def test_the_key_of_a_lock_is_documented_and_never_that_of_the_migrations():
@@ -36,8 +36,8 @@ async def database() -> AsyncIterator[PostgresqlDatabase]:
     await opened.close()
 
 
-def identity(name: str, *keys: str) -> InstanceIdentity:
-    return InstanceIdentity(name=name, version="1", url="", max_accounts=None, keys=keys)
+def identity(name: str, *login_key_ids: str) -> InstanceIdentity:
+    return InstanceIdentity(name=name, version="1", url="", max_accounts=None, login_key_ids=login_key_ids)
 
 
 async def test_a_heartbeat_is_stored_only_while_the_row_of_the_instance_exists(
@@ -75,10 +75,9 @@ async def test_the_live_instances_without_a_key_are_listed(database: PostgresqlD
 
 async def test_a_lock_of_an_account_is_free_again_after_it_was_given_up(database: PostgresqlDatabase) -> None:
     other = await PostgresqlDatabase.open(database.url)
-    keys = tables.account_keys(("home", "office"), "f")
-    take = partial(tables.try_lock_accounts, keys=keys)
+    take = partial(tables.try_lock_accounts, names=["home", "office"])
     assert await database.on_write_connection(take) == ["home", "office"]
     assert await other.on_write_connection(take) == []
-    await database.write("unlock", partial(tables.unlock_account, key=keys["home"]))
+    await database.write("unlock", partial(tables.unlock_account, name="home"))
     assert await other.on_write_connection(take) == ["home"]
     await other.close()
