@@ -110,14 +110,10 @@ def _sender_options_of(sender: Sender) -> SenderOptions:
 
 
 def web_options(settings: Settings) -> WebOptions:
-    """Returns the options of the server at `web.listen`.
-
-    It serves senders, too, unless they have an address of their own, or it is the one of Ingress.
-    """
+    """Returns the options of the server at `web.listen`."""
     web = settings.web
     host, port = split_listen_address(web.listen)
     proxies = (*web.trusted_proxies, web.ingress) if web.ingress else web.trusted_proxies
-    has_senders = web.senders_listen is None and web.ingress is None
     return WebOptions(
         host=host,
         port=port,
@@ -129,5 +125,5 @@ def web_options(settings: Settings) -> WebOptions:
         proxies=tuple(ip_network(proxy) for proxy in proxies),
         ingress=web.ingress or "",
         language=settings.language,
-        serves=Serves.EVERYTHING if has_senders else Serves.PAGE,
+        serves=Serves.EVERYTHING if web.listen_serves_senders else Serves.PAGE,
     )

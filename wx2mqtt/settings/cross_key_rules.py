@@ -17,6 +17,7 @@ from wx2mqtt.model import FILEHELPER
 from wx2mqtt.settings import names_and_topics
 from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, split_listen_address
 from wx2mqtt.settings.findings import SettingsFinding, warning
+from wx2mqtt.settings.key_tree import KeyPath
 from wx2mqtt.settings.schema import (
     BUILT_IN_BACKENDS,
     Account,
@@ -121,7 +122,7 @@ def _recipient_fault(recipient: str, name: str, settings: Settings) -> str:
     return "" if user == FILEHELPER else names_and_topics.topic_name_fault(user)
 
 
-def _wecom_findings(path: tuple[str, ...], account: Account) -> Iterator[SettingsFinding]:
+def _wecom_findings(path: KeyPath, account: Account) -> Iterator[SettingsFinding]:
     """Checks that id and secret of a bot stand together. A file of the secret is read before."""
     wecom = account.wecom
     secret = wecom.secret_file if wecom.secret is None else wecom.secret
@@ -130,9 +131,7 @@ def _wecom_findings(path: tuple[str, ...], account: Account) -> Iterator[Setting
         yield SettingsFinding((*path, alone), message)
 
 
-def _option_findings(
-    path: tuple[str, ...], account: Account, backend: KnownKeys
-) -> Iterator[SettingsFinding]:
+def _option_findings(path: KeyPath, account: Account, backend: KnownKeys) -> Iterator[SettingsFinding]:
     """Checks the names of the options; their values are the backend's, which may be secrets."""
     if account.options and account.backend in BUILT_IN_BACKENDS:
         yield warning(path, f"has no effect: {account.backend} has a section of its own")
@@ -166,9 +165,7 @@ def _base_topic_findings(settings: Settings) -> Iterator[SettingsFinding]:
             yield SettingsFinding(path, f"lies inside homeassistant.prefix ('{prefix}'); choose another")
 
 
-def _contact_findings(
-    path: tuple[str, ...], account: Account, backend: KnownKeys
-) -> Iterator[SettingsFinding]:
+def _contact_findings(path: KeyPath, account: Account, backend: KnownKeys) -> Iterator[SettingsFinding]:
     names_by_fact: dict[tuple[str, str], str] = {}
     for name, pin in account.contacts.items():
         pin_path = (*path, name)
@@ -185,9 +182,7 @@ def _contact_findings(
             yield warning(pin_path, backend.foreign_pin.format(kind=kind))
 
 
-def _foreign_keys(
-    path: tuple[str, ...], account: Account, backends: BackendRules
-) -> Iterator[SettingsFinding]:
+def _foreign_keys(path: KeyPath, account: Account, backends: BackendRules) -> Iterator[SettingsFinding]:
     """Checks keys that only other backends use: they have no effect, or would refuse every login."""
     backend = backends[account.backend]
     for key in Expect.model_fields:

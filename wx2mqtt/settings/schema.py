@@ -424,6 +424,11 @@ class Web(Section):
         description="Home Assistant add-on: address of the Supervisor; it alone is served, without password",
     )
 
+    @property
+    def listen_serves_senders(self) -> bool:
+        """Whether senders use `listen`: not if they have an address, or if only the Supervisor is served."""
+        return self.senders_listen is None and self.ingress is None
+
 
 class Storage(Section):
     """The store"""

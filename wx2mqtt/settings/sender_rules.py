@@ -8,7 +8,7 @@ They are part of `cross_key_rules.py`, which yields what they find.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import product
 
@@ -16,34 +16,34 @@ from pydantic import BaseModel, SecretStr
 
 from wx2mqtt.settings.addresses import is_loopback, split_listen_address
 from wx2mqtt.settings.findings import SettingsFinding, warning
+from wx2mqtt.settings.key_tree import KeyPath
 from wx2mqtt.settings.schema import Sender, Settings, Web
-
-_LISTEN_KEYS = ("senders_listen", "ntfy_listen")
 
 
 def sender_findings(settings: Settings) -> Iterator[SettingsFinding]:
-    """Yields what is wrong with the senders; one warning only where the web server does not run."""
+    """Yields what is wrong with the senders; one warning a key where the web server does not run."""
     web = settings.web
     if not web.enabled:
-        for key in ("senders", *_LISTEN_KEYS):
+        for key in ("senders", "senders_listen", "ntfy_listen"):
             if getattr(web, key):
                 yield warning(("web", key), "has no effect: web.enabled is false, so nothing is served")
         return
     secret_counts = Counter(_secrets_in(settings))
-    names: dict[str, int] = {}
+    names_before: set[str] = set()
     for index, sender in enumerate(web.senders):
         path = ("web", "senders", index)
-        if names.setdefault(sender.name, index) != index:
+        if sender.name in names_before:
             yield SettingsFinding((*path, "name"), "is the name of another sender, too; choose another")
+        names_before.add(sender.name)
         yield from _token_findings(path, sender, secret_counts)
-        yield from _recipient_findings(path, sender, settings)
-    yield from _address_findings(web)
+        yield from _recipient_findings(path, sender, settings.accounts)
+    yield from _own_address_findings(web)
     if web.senders:
         yield from _reachability_findings(web)
 
 
 def _token_findings(
-    path: tuple[str | int, ...], sender: Sender, secret_counts: Mapping[str, int]
+    path: KeyPath, sender: Sender, secret_counts: Mapping[str, int]
 ) -> Iterator[SettingsFinding]:
     if sender.token is None:
         if sender.token_file is None:
@@ -69,55 +69,56 @@ def _secrets_in(value: object) -> Iterator[str]:
 
 
 def _recipient_findings(
-    path: tuple[str | int, ...], sender: Sender, settings: Settings
+    path: KeyPath, sender: Sender, accounts: Collection[str]
 ) -> Iterator[SettingsFinding]:
     if not sender.users and sender.to is None:
         yield SettingsFinding(path, "may send to nobody: give to, users, or both")
-    known = ", ".join(settings.accounts)
-    named: list[tuple[tuple[str | int, ...], str]] = [
-        (("users", index), user) for index, user in enumerate(sender.users)
-    ]
-    if sender.to is not None:
-        named.append((("to",), sender.to))
-    for key, user in named:
-        account, slash, _ = user.rpartition("/")
-        is_glob = "*" in account  # any account that matches
-        if slash and not is_glob and account not in settings.accounts:
-            message = f"names nobody: there is no account '{account}', only {known}"
-            yield warning((*path, *key), message)
+    if fault := _account_fault(sender.to or "", accounts):
+        yield warning((*path, "to"), fault)
+    for index, user in enumerate(sender.users):
+        if fault := _account_fault(user, accounts):
+            yield warning((*path, "users", index), fault)
 
 
-def _address_findings(web: Web) -> Iterator[SettingsFinding]:
-    """Checks that each address of its own serves somebody, and that no other server has it."""
-    addresses = {"listen": web.listen}
-    for key in _LISTEN_KEYS:
-        address = getattr(web, key)
-        if address is None:
-            continue
+def _account_fault(user: str, accounts: Collection[str]) -> str:
+    """Returns what is wrong with the account in `account/user`; empty for a glob, or where none is named."""
+    account, slash, _ = user.rpartition("/")
+    if not slash or "*" in account or account in accounts:
+        return ""
+    return f"names nobody: there is no account '{account}', only {', '.join(accounts)}"
+
+
+def _own_addresses(web: Web) -> dict[str, str]:
+    """Returns the addresses that serve nothing but senders, by their keys."""
+    addresses = {"senders_listen": web.senders_listen, "ntfy_listen": web.ntfy_listen}
+    return {key: address for key, address in addresses.items() if address is not None}
+
+
+def _own_address_findings(web: Web) -> Iterator[SettingsFinding]:
+    """Checks that each of these addresses serves somebody, and that no other server has it."""
+    taken = {"listen": web.listen}
+    for key, address in _own_addresses(web).items():
         path = ("web", key)
         if not web.senders:
             yield SettingsFinding(path, "needs web.senders: without them it would serve nobody")
-        other = next((name for name, listen in addresses.items() if _collide(listen, address)), None)
+        other = next((name for name, listen in taken.items() if _collide(listen, address)), None)
         if other is not None:
             yield SettingsFinding(path, f"is the address of web.{other} already; choose another port")
-        addresses[key] = address
+        taken[key] = address
 
 
 def _reachability_findings(web: Web) -> Iterator[SettingsFinding]:
     """Warns where the senders are served nowhere, and where others can read their tokens."""
-    served: dict[str, str | None] = {}
-    if web.senders_listen is not None:
-        served["senders_listen"] = web.senders_listen
-    elif web.ingress is None:
-        served["listen"] = web.listen
-    else:
+    if web.ingress is not None and web.senders_listen is None:
         message = "are not served to Home Assistant's Ingress: give them an address with web.senders_listen"
         yield warning(("web", "senders"), message)
-    served["ntfy_listen"] = web.ntfy_listen
     if web.trusted_proxies:
         return
+    served = _own_addresses(web)
+    if web.listen_serves_senders:
+        served["listen"] = web.listen
     for key, address in served.items():
-        if address is not None and not is_loopback(split_listen_address(address)[0]):
+        if not is_loopback(split_listen_address(address)[0]):
             message = (
                 "others can reach this address, and the tokens of web.senders cross the network unencrypted:"
                 " put a reverse proxy with TLS before it and name it in web.trusted_proxies"
@@ -140,4 +141,5 @@ def _collide(first: str, second: str) -> bool:
 
 
 def _ip_addresses(host: str) -> list[IPv4Address | IPv6Address]:
-    return [ip_address(text) for text in (("127.0.0.1", "::1") if host == "localhost" else (host,))]
+    texts = ("127.0.0.1", "::1") if host == "localhost" else (host,)
+    return [ip_address(text) for text in texts]
