@@ -1,17 +1,16 @@
-"""Packets of one connection that wait for the broker's acknowledgement: PUBLISH and SUBSCRIBE.
+"""What waits for the broker on one connection: publishes for PUBACK, and `Subscriptions` for SUBACK.
 
-`UnackedPublishes` is the window of publishes. A publish without PUBACK fails after 60 s, so that its sender
-can go on, but its packet id stays in use, and its slot in the broker's Receive Maximum stays taken:
+A publish without PUBACK fails after 60 s, so that its sender can go on. It is overdue then: the broker still
+counts it against its Receive Maximum. Some of that is reserved for overdue ones, and the rest is the window:
 
     Receive Maximum of the broker  20
+    reserved                        2   an eighth; with a third overdue publish the connection ends
     size of the window             18   `add` to `finish`
-    reserved for overdue ones       2   `fail_overdue` to a late `finish`; with a third the connection ends
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain, repeat
 
 import structlog
 
@@ -27,9 +26,8 @@ log = structlog.get_logger(__name__)
 # all topics but one whose subscriber's node is gone (mqtt 5.2.2).
 PUBACK_TIMEOUT_SECONDS = 60.0
 
-# Publishes of the broker's Receive Maximum that are reserved for overdue ones, which the broker still counts;
-# fewer where the broker allows few.
-RESERVED_INFLIGHT = 8
+# The most that is reserved: with so many topics that are never acknowledged, a new connection is better.
+LARGEST_RESERVE = 8
 
 # Seconds after which a refused filter is tried again: access rights change while the bridge runs.
 REFUSED_FILTER_RETRY_SECONDS = 300.0
@@ -42,7 +40,7 @@ class UnackedPublishes:
     """
 
     def __init__(self, receive_maximum: int) -> None:
-        self._max_overdue = _reserved_for_overdue(receive_maximum)
+        self._max_overdue = _reserved_part(receive_maximum)
         self.size = receive_maximum - self._max_overdue
         #: Packet ids, also of overdue publishes, which the broker may still acknowledge.
         self.ids_in_use: set[int] = set()
@@ -81,19 +79,18 @@ class UnackedPublishes:
             error = NotConnected()
 
 
-def _reserved_for_overdue(receive_maximum: int) -> int:
-    """Returns the part of the broker's Receive Maximum that overdue publishes may take."""
-    eighth = receive_maximum // 8
-    if eighth == 0:
-        return receive_maximum // 4
-    return min(RESERVED_INFLIGHT, eighth)
+def _reserved_part(receive_maximum: int) -> int:
+    """Returns an eighth, which slows the others little, and at least 1; nothing of fewer than 4."""
+    if receive_maximum < 4:
+        return 0
+    return min(max(receive_maximum // 8, 1), LARGEST_RESERVE)
 
 
 class Subscriptions:
-    """The filters of one connection: which SUBSCRIBE waits for its SUBACK, and which filters were refused.
+    """The filters of one connection. The caller sends SUBSCRIBE, and adds it to `pending`.
 
-    The caller sends SUBSCRIBE. It does so at every connection: that is idempotent, and the broker may have
-    lost the session, or may have the session of another program.
+    It does so at every connection: that is idempotent, and the broker may have lost the session, or may have
+    the session of another program.
     """
 
     def __init__(self) -> None:
@@ -107,7 +104,8 @@ class Subscriptions:
         filters = self.pending.pop(mid, None)
         if filters is None:
             return False
-        answers = zip(filters, chain(codes, repeat(FIRST_FAILURE_CODE)), strict=False)
+        missing = [FIRST_FAILURE_CODE] * (len(filters) - len(codes))  # no code means refused
+        answers = zip(filters, [*codes, *missing], strict=False)
         refused = {name: code for name, code in answers if code >= FIRST_FAILURE_CODE}
         for name, code in refused.items():
             if name not in self.refused_filters:
@@ -120,4 +118,6 @@ class Subscriptions:
 
     def filters_to_retry(self, now: float) -> tuple[str, ...]:
         """Returns the refused filters when it is time to send SUBSCRIBE for them again."""
-        return self.refused_filters if not self.pending and now >= self._retry_at else ()
+        if self.pending or now < self._retry_at:
+            return ()
+        return self.refused_filters
