@@ -45,11 +45,9 @@ def sender_findings(settings: Settings) -> Iterator[SettingsFinding]:
 def _token_findings(
     path: KeyPath, sender: Sender, secret_counts: Mapping[str, int]
 ) -> Iterator[SettingsFinding]:
-    if sender.token is None:
-        if sender.token_file is None:
-            advice = "needs token_file: (umask 077; openssl rand -hex 32 > FILE) makes one"
-            yield SettingsFinding(path, advice)
-    elif secret_counts[sender.token.get_secret_value()] > 1:
+    if sender.token is None and sender.token_file is None:
+        yield SettingsFinding(path, "needs token_file: (umask 077; openssl rand -hex 32 > FILE) makes one")
+    elif sender.token is not None and secret_counts[sender.token.get_secret_value()] > 1:
         message = "is a secret that stands elsewhere in this configuration, too; make one of its own"
         yield SettingsFinding((*path, "token"), message)
 

@@ -144,7 +144,7 @@ async def _read_sessions(unpacked: Path) -> dict[str, Mapping[str, object]]:
     return {account: session for account, session in loaded.items() if session is not None}
 
 
-# The rows, which are the same in both kinds of database
+# The rows, which are the same in both kinds of database: one job on the server's connection copies them
 
 # The tables of a store, and the columns by which their rows are read in pages.
 TABLES: Final[Mapping[str, Sequence[str]]] = {
