@@ -241,6 +241,7 @@ async def test_ten_thousand_abandoned_connections_do_not_affect_the_bridge(home:
     picture = (await receive_message(home, "image"))["image"]["url"]
     async with http_client(home) as http:
         url = httpx.URL(await web_server_url(home))
+        assert (await http.get(picture)).status_code == 200  # the bridge loads its web server now
         bridge = psutil.Process(home.bridge.pid)
         before = bridge.memory_info().rss
         with ExitStack() as stack:

@@ -145,7 +145,11 @@ class PostgresqlListener:
         with errors_translated():
             address = connection_address(with_password(url, password))
             connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
-            await connection.execute(f"LISTEN {channel}".encode())
+            try:
+                await connection.execute(f"LISTEN {channel}".encode())
+            except BaseException:  # also where the caller gives up
+                await connection.close()
+                raise
         return cls(connection)
 
     async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[Any]:

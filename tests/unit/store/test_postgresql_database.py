@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,7 +18,12 @@ from wx2mqtt.model import Cursor
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import NO_CHANGES
-from wx2mqtt.store.postgresql_database import LOCK_NAMESPACE, PostgresqlDatabase, newest_schema_version
+from wx2mqtt.store.postgresql_database import (
+    LOCK_NAMESPACE,
+    PostgresqlDatabase,
+    PostgresqlListener,
+    newest_schema_version,
+)
 
 
 class LossCounter:
@@ -210,3 +216,19 @@ async def test_close_does_not_wait_for_a_thread_that_lost_its_connection(
 ) -> None:
     await _end_session(database, url)
     await asyncio.wait_for(database.close(), MAX_WAIT_SECONDS)
+
+
+async def test_a_listener_that_cannot_subscribe_leaves_no_connection_open(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections: list[psycopg.AsyncConnection] = []
+    connect = psycopg.AsyncConnection.connect
+
+    async def recorded(*arguments: Any, **options: Any) -> psycopg.AsyncConnection:
+        connections.append(await connect(*arguments, **options))
+        return connections[-1]
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", recorded)
+    with pytest.raises(StoreError):
+        await PostgresqlListener.open(url, "no channel")
+    assert [connection.closed for connection in connections] == [True]
