@@ -318,12 +318,12 @@ _ALERTS: Catalogue = {
     # several alerts of one state
     "counted": ("{state} ({count})", "{state}（{count}）"),
     "between_states": (", ", "，"),
-    "title": ("{states}: {name}", "{states}：{name}"),
+    # what all alerts of a group have in common: name, severity or both
+    "title": ("{states}: {common}", "{states}：{common}"),
     "severity": (" ({severity})", "（{severity}）"),
     # before a resolved alert among firing ones
     "resolved_line": ("resolved: {line}", "已恢复：{line}"),
     "rest": ("and {count} more", "另有 {count} 个"),
-    "nameless": ("alert", "告警"),
 }
 
 # Returns a phrase: `alert_text(language, key, **facts)`.

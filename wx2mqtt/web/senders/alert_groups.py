@@ -1,13 +1,13 @@
 """Makes one text of a group of alerts, as Alertmanager and Grafana send them. Pure.
 
-    FIRING (2): HighLoad          the title: states with their counts, and names
+    FIRING (2): HighLoad          the title: states with their counts, and what all alerts have in common
     db1: load 12 (critical)       up to five alerts: firing ones first, then by severity
     db2: load 9 (warning)
     https://wiki/high-load        the runbook of the first alert
     https://prometheus/…          a link to a single alert, or to the service for several ones
 
-What all alerts have in common stands in the title only. The same alerts in the same states, each begun at the
-same time, are the same content (`AlertGroup.content`).
+A name or severity that all alerts have stands in the title only, any other in the line of its alert.
+The same alerts in the same states, each begun at the same time, are the same content (`AlertGroup.content`).
 """
 
 from __future__ import annotations
@@ -137,12 +137,13 @@ def _line_of(labels: Mapping[str, Json], annotations: Mapping[str, Json], common
     else:
         own_labels = {key: value for key, value in shown_labels.items() if key not in common}
         line = ", ".join(f"{key}: {value}" for key, value in (own_labels or shown_labels).items())
-    line = _in_one_line(line)
-    return line if len(line) <= MAX_LINE_CHARACTERS else f"{line[: MAX_LINE_CHARACTERS - 1]}…"
+    return _in_one_line(line)
 
 
 def _in_one_line(text: str) -> str:
-    return " ".join(text[: 4 * MAX_LINE_CHARACTERS].split())
+    """Returns a text without line breaks, cut to `MAX_LINE_CHARACTERS`."""
+    line = " ".join(text[: 4 * MAX_LINE_CHARACTERS].split())
+    return line if len(line) <= MAX_LINE_CHARACTERS else f"{line[: MAX_LINE_CHARACTERS - 1]}…"
 
 
 def _address(fields: Mapping[str, Json], key: str) -> str:
@@ -180,13 +181,12 @@ def text_of(group: AlertGroup, language: Language) -> str:
 
 
 def _title_of(group: AlertGroup, language: Language) -> str:
-    """Returns the first line, such as "FIRING (2): HighLoad (critical)"."""
-    names = dict.fromkeys(alert.name for alert in group.alerts if alert.name)
-    name = ", ".join(names)[:MAX_LINE_CHARACTERS] or alert_text(language, "nameless")
-    title = alert_text(language, "title", states=_states_of(group, language), name=name)
-    if group.common_severity:
-        title += alert_text(language, "severity", severity=group.common_severity)
-    return title
+    """Returns the first line, such as "FIRING (2): HighLoad (critical)", or only "FIRING (2)"."""
+    states, name, severity = _states_of(group, language), group.common_name, group.common_severity
+    if name and severity:
+        name += alert_text(language, "severity", severity=severity)
+    common = name or severity
+    return alert_text(language, "title", states=states, common=common) if common else states
 
 
 def _states_of(group: AlertGroup, language: Language) -> str:

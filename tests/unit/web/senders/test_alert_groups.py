@@ -86,16 +86,29 @@ def test_five_are_named_and_the_rest_is_counted():
 
 def test_alerts_of_several_names_say_theirs():
     assert text(make_alert(1, name="A"), make_alert(2, name="B")).splitlines()[:3] == [
-        "FIRING (2): A, B (warning)",
+        "FIRING (2): warning",
         "A: load of db1",
         "B: load of db2",
     ]
 
 
+@every_row(
+    "language, title, rest",
+    [("en", "FIRING (398), RESOLVED (2)", "and 395 more"), ("zh", "告警（398），已恢复（2）", "另有 395 个")],
+)
+def test_of_many_alerts_with_names_of_their_own_five_are_named(language, title, rest):
+    alerts = [make_alert(n, name=f"Alert{n}", status="resolved", severity="critical") for n in (1, 2)]
+    alerts += [make_alert(n, name=f"Alert{n}", severity="info") for n in range(3, 400)]
+    alerts.append(make_alert(400, name="Alert400"))
+    lines = text(*alerts, language=language).splitlines()
+    assert (lines[0], lines[-2]) == (title, rest)
+    assert [line.partition(":")[0] for line in lines[1:-2]] == [f"Alert{n}" for n in (400, 3, 4, 5, 6)]
+
+
 def test_without_a_summary_the_labels_say_which_it_is():
     alert = make_alert(annotations={}, labels={"alertname": "Up", "job": "node", "disk": "sda"})
     assert text(alert, commonLabels={"job": "node"}).splitlines()[1] == "disk: sda"
-    assert text(make_alert(annotations={}, labels={})).splitlines()[0] == "FIRING: alert"
+    assert text(make_alert(annotations={}, labels={})).splitlines()[0] == "FIRING"
 
 
 def test_a_runbook_and_the_place_are_said():
@@ -127,9 +140,11 @@ def test_a_group_says_the_runbook_of_its_first_alert_and_the_link_of_the_service
     assert text(*alerts).splitlines()[3:] == ["http://wiki/full", "http://am:9093"]
 
 
-def test_a_long_summary_is_cut():
-    line = text(make_alert(annotations={"summary": "x y\n" * 10_000})).splitlines()[1]
+def test_a_long_summary_and_a_long_name_are_cut():
+    long = "x y\n" * 10_000
+    title, line, _ = text(make_alert(annotations={"summary": long}, name=long, severity="")).splitlines()
     assert (len(line), line[-1]) == (MAX_LINE_CHARACTERS, "…")
+    assert (len(title), title[-1]) == (len("FIRING: ") + MAX_LINE_CHARACTERS, "…")
 
 
 FIRST = read(make_alert(1), make_alert(2)).content
