@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 from tests.support.home import Home, at_home
@@ -33,3 +34,8 @@ async def assert_received_once_in_order(home: Home, *texts: str) -> None:
     assert [body["text"] for body in messages] == ["before", *texts]
     assert [body["seq"] for body in messages] == list(range(1, len(messages) + 1))
     assert len({body["id"] for body in messages}) == len(messages)
+
+
+def seconds_between(first: str, second: str) -> float:
+    """Returns the seconds from one time of a payload to another."""
+    return (datetime.fromisoformat(second) - datetime.fromisoformat(first)).total_seconds()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,12 @@ from tests.scenarios.outage_helpers import (
     MAX_SECONDS_UNTIL_REPORTED,
     assert_received_once_in_order,
     home_with_message,
+    seconds_between,
 )
 from tests.support.deadlines import allowed
+from tests.support.home import Home, at_home
+from tests.support.ilink_home import ILinkHome, at_ilink_home
+from tests.support.wecom_home import at_wecom_home
 
 pytestmark = pytest.mark.usefixtures("with_mosquitto")
 
@@ -33,6 +39,45 @@ async def test_no_message_is_lost_while_wechat_is_away(tmp_path: Path):
         await home.control.say("wife", "said after")
         await home.in_thread(home.subscriber.wait_body, STATE, since=since, state="online")
         await assert_received_once_in_order(home, "said after")
+
+
+AT_HOME: dict[str, tuple[Callable[[Path], AbstractAsyncContextManager[Home]], tuple[str, ...]]] = {
+    "webwx": (at_home, ("wife", "family")),
+    "ilink": (at_ilink_home, ("me",)),
+    "wecom": (at_wecom_home, ("me", "family")),
+}
+
+
+@pytest.mark.parametrize("backend", AT_HOME)
+async def test_after_an_outage_what_waits_goes_at_once_and_in_order(tmp_path: Path, backend: str):
+    at_home_of_backend, users = AT_HOME[backend]
+    async with at_home_of_backend(tmp_path) as home:
+        if backend == "webwx":
+            await home.control.post("settings", hold_sync=2)
+        await home.log_in()
+        if isinstance(home, ILinkHome):
+            await home.bot.write("hello")
+            await home.body("wx/in/me", text="hello")
+        since = home.subscriber.count
+        await home.stop_wechat()
+        commands = [
+            {"text": "first"},
+            {"kind": "file", "data": "eHh4eHh4eHg=", "name": "a.txt"},
+            {"text": "last"},
+        ]
+        for user in users:
+            for number, command in enumerate(commands):
+                await home.publish(f"wx/out/{user}", {**command, "id": f"{user}-{number}"})
+        await home.body(STATE, since=since, state="interrupted")
+        await home.start_wechat()
+        online = await home.body(STATE, since=since, state="online")
+        for user in users:
+            for number in range(len(commands)):
+                result = await home.body(f"wx/result/{user}", id=f"{user}-{number}")
+                assert (result["status"], result["duplicate_possible"]) == ("sent", False)
+                assert seconds_between(online["since"], result["time"]) <= allowed(1)
+            ids = [message.body["id"] for message in home.subscriber.on(f"wx/result/{user}")]
+            assert ids == [f"{user}-{number}" for number in range(len(commands))]
 
 
 BRIEF_FAULTS: list[dict[str, Any]] = [

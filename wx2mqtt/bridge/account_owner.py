@@ -202,7 +202,10 @@ class CommandsOfLogin(Protocol):
     """What a login tells the commands that wait. `CommandSender` implements it."""
 
     def set_online(self, online: bool) -> None:
-        """Commands are only sent while the account is online."""
+        """Commands are only sent while the account is online.
+
+        Called also when WeChat answers again after failures: the pauses after failed attempts end.
+        """
 
     def recheck(self) -> None:
         """All contacts of this login are known: more commands may be sent."""

@@ -270,6 +270,8 @@ class ReceiveLoop:
         #: Locked while a received batch is being stored. Whoever ends the login waits for it: the batch could
         #: not be received again.
         self.store_lock = asyncio.Lock()
+        #: Set when WeChat answers again after failures; who waits for it clears it.
+        self.recovered = asyncio.Event()
         #: The place behind the last stored batch; valid in the login `login_id` only.
         self.cursor = Cursor("")
         self.login_id = ""
@@ -308,11 +310,11 @@ class ReceiveLoop:
                     self._state.set_interrupted(error)
                 await self._pause(pause)
             else:
-                if failing_since is not None:
-                    failing_since = None
-                    backoff = backoff.reset()
-                if self._state.status.state is not LoginState.ONLINE:
+                if failing_since is not None or self._state.status.state is not LoginState.ONLINE:
                     self._set_online(owner)
+                    self.recovered.set()
+                failing_since = None
+                backoff = backoff.reset()
 
     async def receive_once(self) -> None:
         """Waits for the next batch and stores it. Raises `LoggedOut` and `RETRIED_ERRORS`."""

@@ -62,6 +62,11 @@ class WeChatCalls:
         return self.online and not self.stopping
 
     @property
+    def is_connected(self) -> bool:
+        """Whether a message that is sent now may reach WeChat; without it nothing is tried."""
+        return self.online and self._ctx.backend.has_connection
+
+    @property
     def throttled_seconds(self) -> float:
         """Seconds until the throttling by WeChat ends; 0 without one."""
         return max(0.0, self._throttled_until - loop_time())

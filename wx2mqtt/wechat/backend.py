@@ -403,6 +403,15 @@ class Backend(Protocol):
         """
         return ()
 
+    @property
+    def has_connection(self) -> bool:
+        """Whether what is sent now may reach WeChat; false only where the backend certainly knows otherwise.
+
+        A backend over HTTP connects for each call, and does not know. A new connection begins in `receive`,
+        which returns or raises at the end of the old one.
+        """
+        return True
+
     # Sending: all raise any subclass of `BackendError`
 
     async def prepare(self, draft: Draft) -> None:

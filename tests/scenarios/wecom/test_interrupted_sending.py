@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.scenarios.outage_helpers import seconds_between
 from tests.scenarios.wecom.test_sending import last_sent
 from tests.support.broker import DURABLE
+from tests.support.deadlines import allowed
 from tests.support.wecom_home import WeComHome, at_wecom_home
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -53,6 +55,17 @@ async def test_a_lost_subscription_is_not_delivered_and_made_anew(tmp_path: Path
     async with at_wecom_home(tmp_path, DURABLE) as home:
         await home.log_in()
         await home.control.post("wecom/lapse")
-        result = await home.send_command("me", {"text": "after the lapse", "id": "lapse", "ttl": 120})
-        assert (result["status"], result["code"], result["duplicate_possible"]) == ("sent", "ok", False)
-        assert [message["text"] for message in await home.bot.bot_sent(1)] == ["after the lapse"]
+        since = home.subscriber.count
+        for number in range(3):
+            await home.publish("wx/out/me", {"text": f"text {number}", "id": f"text-{number}"})
+        await home.publish(
+            "wx/out/family", {"kind": "file", "data": "eHh4eHh4eHg=", "name": "a.txt", "id": "file"}
+        )
+        online = await home.body("wx/login/state", state="online", since=since)
+        results = [await home.body("wx/result/me", id=f"text-{number}") for number in range(3)]
+        results.append(await home.body("wx/result/family", id="file"))
+        assert [result["status"] for result in results] == ["sent"] * 4
+        assert not any(result["duplicate_possible"] for result in results)
+        assert max(seconds_between(online["since"], result["time"]) for result in results) <= allowed(1)
+        sent = [message.get("text") or message.get("name") for message in await home.bot.bot_sent(4)]
+        assert [text for text in sent if text != "a.txt"] == ["text 0", "text 1", "text 2"]

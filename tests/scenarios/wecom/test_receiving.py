@@ -268,6 +268,7 @@ async def test_nothing_is_sent_before_the_next_subscription_is_accepted(gateway)
         gateway.behave = answer_nothing
         waiting = asyncio.create_task(receive(backend))
         await gateway.until(lambda: len(gateway.sent("aibot_subscribe")) == 2)
+        assert not backend.has_connection
         with pytest.raises(Unreachable, match="no connection"):
             await backend.send(hello, SEND_KEY)
         waiting.cancel()
@@ -281,14 +282,18 @@ async def test_a_lost_subscription_is_made_anew_after_half_a_minute(gateway):
     async with backend_at(gateway) as backend:
         await logged_in(backend)
         waiting = asyncio.create_task(backend.receive(Cursor("")))
+        assert backend.has_connection
         with pytest.raises(Unreachable, match="subscription"):
             await backend.send(Draft(chat=Handle("user:zhangsan"), kind=Kind.TEXT, text="hello"), SEND_KEY)
+        assert not backend.has_connection
         with pytest.raises(Unreachable) as caught:
             await waiting
+        assert not backend.has_connection
         assert caught.value.retry_after is not None
         assert 25 < caught.value.retry_after <= 30
         gateway.behave = answer_ok
         await receive(backend)
+        assert backend.has_connection
         await backend.send(Draft(chat=Handle("user:zhangsan"), kind=Kind.TEXT, text="hello"), SEND_KEY)
     assert len(gateway.sent("aibot_subscribe")) == 2
 

@@ -137,6 +137,7 @@ class FakeBackend:
     """
 
     capabilities = CAPABILITIES
+    has_connection = True
 
     def __init__(self, changes: ChangeSignal) -> None:
         self.sent: list[tuple[str, str, str]] = []

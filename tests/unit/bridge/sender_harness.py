@@ -59,6 +59,7 @@ class FakeBackend:
     """
 
     capabilities = CAPABILITIES
+    has_connection = True
 
     def __init__(self) -> None:
         self.outcomes: deque[SendOutcome] = deque()

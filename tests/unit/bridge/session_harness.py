@@ -282,12 +282,14 @@ class FakeSender:
     def __init__(self, journal: FakeJournal) -> None:
         self._journal = journal
         self.is_online = False
+        self.times_online = 0
         self.ended: list[str] = []
         self.owner_changes: list[str] = []
         self.forgotten = 0
 
     def set_online(self, add_login: bool) -> None:
         self.is_online = add_login
+        self.times_online += add_login
 
     def recheck(self) -> None:
         pass

@@ -56,6 +56,19 @@ def test_one_failed_answer_is_not_published():
     run_scenario(scenario)
 
 
+def test_each_answer_after_failures_tells_the_commands_that_wait_also_where_no_state_changed():
+    async def scenario(session_harness: SessionHarness) -> None:
+        add_login(session_harness)
+        answers = [batch(number, message(str(number))) for number in range(1, 5)]
+        session_harness.backend.answers += [answers[0], Unreachable("503"), answers[1], answers[2]]
+        session_harness.backend.answers += [*[Unreachable("503")] * 8, answers[3]]
+        await session_harness.run_for(300)
+        assert session_harness.states.count("online") == 2
+        assert session_harness.sender.times_online == 3
+
+    run_scenario(scenario)
+
+
 def test_a_store_that_takes_nothing_is_published_and_the_same_cursor_is_received_again():
     async def scenario(session_harness: SessionHarness) -> None:
         add_login(session_harness)

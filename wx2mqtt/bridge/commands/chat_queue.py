@@ -98,6 +98,12 @@ class ChatQueue:
                 self.waiting.remove(self.rows[row.id], self._expires_at[row.id])
             self.endings[row.id] = ending
 
+    def end_pause(self) -> None:
+        """Lets commands be sent at once after a failure; the next pause is a short one again."""
+        self.backoff = self.backoff.reset()
+        self.paused_until = 0.0
+        self.wake.set()
+
     def _insert(self, row: CommandRow, expires_at: float) -> None:
         self.rows[row.id] = row
         self._expires_at[row.id] = expires_at

@@ -107,6 +107,11 @@ class FileState:
         self.backoff = self.backoff.after_failure()
         self.retry_at = loop_time() + self.backoff.wait(random.random())
 
+    def end_pause(self) -> None:
+        """Lets it be prepared without the pause after the last failure."""
+        self.backoff = self.backoff.reset()
+        self.retry_at = 0.0
+
 
 @dataclass(slots=True)
 class ChatFiles:
@@ -249,6 +254,17 @@ class FilePreparation:
         state = self._files_of(queue).states.get(row.id)
         if state is not None:
             state.ready_for = None
+
+    def end_pauses(self) -> None:
+        """Lets all files be prepared without the pauses after failures: WeChat answers again.
+
+        What waited for an earlier file meanwhile waits anew, so that the file keeps its place.
+        """
+        for files in self._chats.values():
+            files.paused_until = 0.0
+            files.blocked_since = None
+            for state in files.states.values():
+                state.end_pause()
 
     def cancel_removed(self, queue: ChatQueue) -> None:
         """Ends the preparation for commands that have left this queue."""

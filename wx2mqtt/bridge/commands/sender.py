@@ -257,7 +257,7 @@ class CommandSender:
             request = with_texts_of(request, members)
         outcome: Receipt | ActionResult | BackendError
         is_same_login = self.resolver.chat_of(members[0]) == request.chat  # a handle is valid in one login
-        if self.calls.online and is_same_login:
+        if self.calls.is_connected and is_same_login:
             outcome = await self.attempts.attempt(request, members[0])
             self.limits.record_attempt(members[0], request)
         else:
@@ -360,6 +360,8 @@ class CommandSender:
                 self.calls.hold_back(error)
             case WindowClosed() if self._policy.is_window_closed(queue):
                 pass  # the next step of the queue is a WindowStep
+            case _ if not self.calls.is_connected:
+                pass  # it is sent when there is a connection again (`set_online`)
             case _:
                 back_off(queue)
 
@@ -420,8 +422,15 @@ class CommandSender:
         self.waiting.recheck()
 
     def set_online(self, online: bool) -> None:
-        """Commands are only sent while the account is online."""
+        """Commands are only sent while the account is online.
+
+        The pauses after failures end when it becomes online, and when WeChat answers again.
+        """
         self.calls.set_online(online)
+        if online:
+            for queue in self.waiting.queues.values():
+                queue.end_pause()
+            self._files.end_pauses()
         self.recheck()
 
     def on_login_ended(self, reason: str) -> None:

@@ -166,6 +166,11 @@ class WeComBackend(Backend):
             raise LoggedOut(self._client.text("no_login"))
         return await self._receiver.receive(cursor)
 
+    @property
+    @override
+    def has_connection(self) -> bool:
+        return self._client.is_open
+
     @override
     def download(self, media: MediaRef, on_name: OnFileName = ignore_name) -> AsyncGenerator[bytes, None]:
         return download(self._client, media, on_name)

@@ -89,7 +89,13 @@ class WeComClient:
 
     @property
     def is_connected(self) -> bool:
+        """Whether there is a connection; it may have ended, and callbacks of it may wait to be taken."""
         return self._connection is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection that has not ended."""
+        return self._connection is not None and self._connection.end is None
 
     async def subscribe(self) -> None:
         """Connects the bot in use and subscribes, in this order:

@@ -21,7 +21,8 @@ from wx2mqtt.bridge.commands.file_preparation import (
     UPLOAD_WAIT_SECONDS,
 )
 from wx2mqtt.bridge.commands.results import final_result
-from wx2mqtt.errors import BadCommand, TemporarilyUnavailable, TransferBroken
+from wx2mqtt.clock import Backoff
+from wx2mqtt.errors import BadCommand, TemporarilyUnavailable, TransferBroken, Unreachable
 from wx2mqtt.model import Status
 from wx2mqtt.settings.schema import Media
 
@@ -391,3 +392,34 @@ async def test_a_file_that_was_uploaded_long_ago_is_offered_again_before_its_att
         harness.sender.recheck()
         assert await harness.wait_for_sent_texts(2) == ["quick", "a.txt"]
         assert harness.wechat.prepared == ["a.txt", "a.txt"]
+
+
+# after an outage
+
+
+def failed_count(harness: CommandsHarness) -> int:
+    """Returns how many files wait after a failure."""
+    chats = harness.sender._files._chats.values()
+    return sum(state.backoff.failures for chat in chats for state in chat.states.values())
+
+
+async def test_when_the_account_is_online_again_every_file_goes_on_at_once_and_before_what_is_behind_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Backoff, "wait", lambda self, _chance: 600.0 * bool(self.failures))
+    monkeypatch.setattr(file_preparation, "UPLOAD_WAIT_SECONDS", 600.0)
+    fetcher = FakeFetcher(x=[LATER, b"x"])
+    async with running(tmp_path, fetcher=fetcher) as harness:
+        harness.wechat.refusals += [Unreachable(), Unreachable()]
+        harness.deliver(b"w", "wife/file/wife.txt")
+        harness.deliver("behind the file")
+        harness.deliver(b"m", "mom/file/mom.txt")
+        harness.deliver_command("filehelper", kind="file", url="http://h/x", id="fetched")
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
+            while failed_count(harness) < 3:  # noqa: ASYNC110 - nothing else tells
+                await asyncio.sleep(0)
+        harness.sender.set_online(online=True)
+        await harness.wait_for_sent_texts(4)
+        assert harness.wechat.texts("wife") == ["wife.txt", "behind the file"]
+        assert harness.wechat.texts("mom") == ["mom.txt"]
+        assert (await harness.result("fetched", "filehelper"))["status"] == "sent"

@@ -16,9 +16,9 @@ from tests.unit.bridge.sender_harness import SenderHarness, open_sender_harness
 from wx2mqtt.bridge.commands import chat_queue, send_attempts, waiting_commands
 from wx2mqtt.bridge.commands.next_step import expiry_grace_seconds
 from wx2mqtt.bridge.commands.sender import MAX_CONCURRENT_SENDS
-from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
-from wx2mqtt.model import Status
+from wx2mqtt.clock import Backoff, now_ms
+from wx2mqtt.errors import BackendError, OutcomeUnknown, ProtocolViolation, Unreachable
+from wx2mqtt.model import Draft, Status
 from wx2mqtt.store.command_records import CommandRow
 
 HOUR = 3_600_000
@@ -313,6 +313,65 @@ async def test_the_next_attempt_comes_after_a_pause(harness: SenderHarness, outc
         await harness.result("c1")
     first, second = harness.backend.times
     assert second - first >= 0.25
+
+
+# after an outage
+
+
+@pytest.fixture
+def _long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes each pause after a failure longer than any test."""
+    monkeypatch.setattr(Backoff, "wait", lambda self, _chance: 600.0 * bool(self.failures))
+
+
+@pytest.mark.usefixtures("_long_pauses")
+@pytest.mark.parametrize("outcome", [Unreachable(), OutcomeUnknown(), ProtocolViolation()])
+async def test_when_the_account_is_online_again_every_chat_goes_on_at_once_and_in_order(
+    harness: SenderHarness, outcome: BackendError
+):
+    users = ("wife", "mom", "friend0", "friend1")
+    harness.backend.outcomes += [outcome] * len(users)
+    async with harness.running() as sender:
+        await harness.accept(
+            *(harness.command(user, f"first to {user}", accepted=now(harness)) for user in users)
+        )
+        await harness.wait_for_sends(len(users))
+        await harness.accept(
+            *(harness.command(user, f"second to {user}", accepted=now(harness)) for user in users)
+        )
+        await harness.wait_until(
+            lambda: all(queue.backoff.failures for queue in sender.waiting.queues.values())
+        )
+        sender.set_online(online=True)
+        sent = (await harness.wait_for_sends(3 * len(users)))[len(users) :]
+    for user in users:
+        assert [text for text in sent if text.endswith(user)] == [f"first to {user}", f"second to {user}"]
+
+
+@pytest.mark.usefixtures("_long_pauses")
+async def test_without_a_connection_nothing_is_tried_and_then_all_goes_in_order(harness: SenderHarness):
+    def lose_connection(_draft: Draft) -> None:
+        harness.backend.has_connection = False
+        raise Unreachable
+
+    harness.backend.outcomes += [lose_connection]
+    async with harness.running() as sender:
+        await harness.accept(harness.command("wife", "refused", accepted=now(harness)))
+        await harness.wait_for_sends(1)
+        await harness.accept(harness.command("wife", "after it", accepted=now(harness)))
+        await harness.accept(harness.command("mom", "meanwhile", accepted=now(harness)))
+        await harness.accept(harness.command("mom", "too late", ttl=0.05, accepted=now(harness)))
+        sender.recheck()
+        assert (await harness.result("c4")).status is Status.EXPIRED
+        assert not any(queue.backoff.failures for queue in sender.waiting.queues.values())
+        harness.backend.has_connection = True
+        sender.set_online(online=True)
+        sent = await harness.wait_for_sends(4)
+        assert [text for text in sent if text != "meanwhile"] == ["refused", "refused", "after it"]
+        assert (await harness.result("c3")).status is Status.SENT
+        row = await harness.journal.commands.get("c3")
+    assert row is not None
+    assert row.attempts == 1
 
 
 @pytest.mark.parametrize(("ttl", "chance"), [(5, 60), (300, 300), (86_400, 600)])

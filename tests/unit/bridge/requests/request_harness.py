@@ -77,6 +77,8 @@ Outcome = ActionResult | Exception
 class FakeActionBackend:
     """A backend that does every action, unless `answer` has scripted something else for its type."""
 
+    has_connection = True
+
     def __init__(self, changes: ChangeSignal) -> None:
         self.capabilities = replace(CAPABILITIES, actions=ALL)
         self.done: list[tuple[Action, SendKey]] = []
