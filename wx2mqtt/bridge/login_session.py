@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import structlog
 
-from wx2mqtt.aio import cancel_and_wait
+from wx2mqtt.aio import cancel_and_wait, wait_at_most
 from wx2mqtt.bridge.account_owner import AccountOwner, CommandsOfLogin, WrongAccount
 from wx2mqtt.bridge.bot_owner import BotOwner
 from wx2mqtt.bridge.context import AccountContext
@@ -49,7 +49,8 @@ LOGIN_ENDS = (
 # When the contacts could not be fetched so many times in a row, a login goes on with the stored ones.
 MAX_FETCH_ATTEMPTS = 3
 
-# After those failures the contacts are fetched again every time that this has passed.
+# After those failures the contacts are fetched again every time that this has passed, and when WeChat answers
+# again after an outage.
 CONTACTS_RETRY_SECONDS = 300.0
 
 # Somebody who confirms a renewal on the phone ends the old login before the answer to the renewal is there.
@@ -248,10 +249,13 @@ class LoginSession:
         return asyncio.create_task(self._update_contacts(accepted))
 
     async def _update_contacts(self, accepted: LoggedIn) -> None:
-        """Fetches the contacts until WeChat hands them over."""
+        """Fetches the contacts until WeChat hands them over: commands may wait for them."""
+        recovered = self._receive_loop.recovered
         try:
-            while not await self._fetch_contacts(accepted):  # noqa: ASYNC110 - no event says when to retry
-                await asyncio.sleep(CONTACTS_RETRY_SECONDS)
+            recovered.clear()
+            while not await self._fetch_contacts(accepted):
+                await wait_at_most(recovered, CONTACTS_RETRY_SECONDS)
+                recovered.clear()
         except LoggedOut as error:
             self._requests.on_logged_out(error)
 

@@ -78,6 +78,10 @@ class MediaJobs(JournalPart):
         values = (storable_text(media_id), due, empty, storable_text(why))
         await self._execute("media_postpone", _POSTPONE, *values)
 
+    async def end_pauses(self, now: int) -> None:
+        """Makes the downloads due at `now` (ms) that failed and wait; not those that brought no bytes."""
+        await self._execute("media_end_pauses", _END_PAUSES, now)
+
     async def mark_ready(
         self,
         media_id: str,
@@ -248,6 +252,11 @@ _UNSCHEDULE = Statement("""
 _POSTPONE = Statement("""
     UPDATE media SET due = ?3, empty = ?4, why = ?5, tries = tries + 1
     WHERE account = ?1 AND id = ?2 AND state = 'pending'
+""")
+
+_END_PAUSES = Statement("""
+    UPDATE media SET due = ?2
+    WHERE account = ?1 AND state = 'pending' AND due > ?2 AND tries > 0 AND empty = 0
 """)
 
 _MARK_READY = Statement("""

@@ -193,6 +193,19 @@ def test_the_people_of_a_login_that_cannot_be_fetched_are_asked_for_beside_recei
     run_scenario(scenario)
 
 
+def test_after_an_outage_the_people_are_asked_for_at_once():
+    async def scenario(session_harness: SessionHarness) -> None:
+        add_login(session_harness)
+        session_harness.backend.directory += [Unreachable()] * 6
+        session_harness.backend.answers += [*[Unreachable()] * 5, Wait(1), batch(1, message("1"))]
+        await session_harness.run_for(60)
+        known = session_harness.registry.by_handle(WIFE.handle)
+        assert known is not None
+        assert known.remark == "老婆"
+
+    run_scenario(scenario)
+
+
 async def test_who_is_ended_while_a_conversation_ends_has_ended(monkeypatch):
     """A cancellation in that moment must not get lost: the bridge would never stop."""
     session_harness, slow = SessionHarness(), asyncio.Event()

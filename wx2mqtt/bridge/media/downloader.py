@@ -80,11 +80,15 @@ class MediaDownloader:
         self.library = MediaLibrary(ctx)
         #: Answers the request `media`.
         self.request = MediaRequest(ctx, self.library)
-        self._is_online = False
+        self._login_state = LoginState.STARTING
+        #: Whether an outage has ended, after which all that failed is due at once.
+        self._has_outage_ended = False
         #: Set when there may be another job to do now.
         self._wake_event = self.library.download_requested
-        #: The loop time before which no download starts.
+        #: The loop time before which no download starts: WeChat, or the disk, wants a pause.
         self._not_before = 0.0
+        #: The same after failures in a row; the end of an outage ends it.
+        self._failure_pause_until = 0.0
         #: How many downloads failed one after the other, whichever job they were of.
         self._failures = 0
         #: How many files the disk refused one after the other.
@@ -96,9 +100,15 @@ class MediaDownloader:
         self.wake()
 
     def on_login_changed(self, login: LoginStatus) -> None:
-        """Downloads only run while the account is online."""
-        self._is_online = login.state is LoginState.ONLINE
+        """Downloads only run while the account is online; the end of an outage ends their pauses."""
+        if self._login_state is LoginState.INTERRUPTED and login.state is LoginState.ONLINE:
+            self._has_outage_ended = True
+        self._login_state = login.state
         self.wake()
+
+    @property
+    def _is_online(self) -> bool:
+        return self._login_state is LoginState.ONLINE
 
     def wake(self) -> None:
         """Makes the loop look for a due job now."""
@@ -125,6 +135,8 @@ class MediaDownloader:
 
         Returns the seconds until the next step, 0 for at once, None for nothing to do until `wake`.
         """
+        if self._has_outage_ended:
+            await self._end_pauses()
         row = await retry_until_stored(self._jobs.next_download, self.waiting.on_store_failure)
         if row is None or row.due is None:
             return None
@@ -144,11 +156,18 @@ class MediaDownloader:
         await self._fetch(row)
         return 0
 
+    async def _end_pauses(self) -> None:
+        """Makes all downloads due that failed before or during an outage."""
+        self._has_outage_ended = False
+        self._failures = 0
+        self._failure_pause_until = 0.0
+        await retry_until_stored(lambda: self._jobs.end_pauses(now_ms()), self.waiting.on_store_failure)
+
     def _seconds_until(self, due: int) -> float:
         """Returns after how many seconds to look again whether a job due at `due` (ms) may start; 0: now."""
         if self._ctx.shared.exceeded_limit():
             return STORE_FULL_POLL_SECONDS
-        pause = self._not_before - loop_time()
+        pause = max(self._not_before, self._failure_pause_until) - loop_time()
         if pause > 0:
             return pause
         return min((due - now_ms()) / 1000, MAX_SLEEP_SECONDS)
@@ -236,7 +255,7 @@ class MediaDownloader:
         else:
             self._failures += 1
         backoff = Backoff(cap=MAX_FAILURE_PAUSE_SECONDS, failures=max(0, self._failures - 1))
-        self._pause(backoff.wait(random.random()))
+        self._failure_pause_until = loop_time() + backoff.wait(random.random())
         due = retry.due if self._may_fetch(row) else None
         await retry_until_stored(
             lambda: self._jobs.postpone(row.id, due, empty=retry.empty_tries, why=retry.reason),

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
+from wx2mqtt.aio import wait_at_most
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_session import LoginSession
 from wx2mqtt.bridge.requests.dispatcher import BridgeRequest
@@ -178,7 +179,7 @@ class ActionRunner:
             if self._calls.stopping or loop_time() + pause >= request.deadline:
                 # WeChat may have done an attempt that it did not answer, whatever became of this one.
                 raise self._answer_to(OutcomeUnknown() if was_unanswered else outcome)
-            await asyncio.sleep(pause)
+            await wait_at_most(self._login_changed, pause)
 
     async def _attempt(
         self, request: BridgeRequest, action: Action, key: SendKey

@@ -16,7 +16,7 @@ from wx2mqtt.bridge.media import downloader, inline_files
 from wx2mqtt.bridge.media.download_retries import (
     GIVE_UP_AFTER_MS,
 )
-from wx2mqtt.clock import now_ms
+from wx2mqtt.clock import Backoff, now_ms
 from wx2mqtt.errors import (
     LoggedOut,
     NoContentYet,
@@ -204,6 +204,21 @@ async def test_while_all_downloads_fail_there_are_few_attempts(harness: MediaHar
     await harness.wait_for_requests(4)
     assert asyncio.get_running_loop().time() - started > 0.4
     assert len(harness.files.asked) == 4
+
+
+async def test_when_the_account_is_online_again_what_failed_is_fetched_at_once(
+    harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Backoff, "wait", lambda self, _chance: 600.0 * bool(self.failures))
+    harness.files.answer("1", [Unreachable()], [PNG])
+    harness.files.answer("2", [Unreachable()], [PNG])
+    await harness.receive("1", "2")
+    await harness.wait_for_row(lambda row: row.attempts > 0, "1")
+    await harness.wait_for_row(lambda row: row.attempts > 0, "2")
+    harness.set_conditions(online=False)
+    harness.set_conditions(online=True)
+    await harness.wait_for_state("1", READY)
+    await harness.wait_for_state("2", READY)
 
 
 async def test_no_bytes_at_all_are_no_file_and_are_asked_for_again(harness: MediaHarness):

@@ -193,6 +193,21 @@ def test_while_the_login_is_interrupted_nothing_is_tried_and_then_it_is_done():
     run_scenario(scenario())
 
 
+def test_when_the_account_is_online_again_a_request_does_not_wait_for_its_pause():
+    async def scenario() -> None:
+        harness = ActionHarness()
+        harness.wechat.answer(MarkRead, *[Unreachable()] * 4)
+        asking = asyncio.create_task(harness.run())
+        while len(harness.wechat.done) < 4:  # noqa: ASYNC110 - of virtual time
+            await asyncio.sleep(0.01)
+        online_at = loop_seconds()
+        harness.log_in(now=True)
+        assert await asking == "ok"
+        assert loop_seconds() == online_at
+
+    run_scenario(scenario())
+
+
 def test_a_limit_that_the_first_one_meets_holds_for_those_who_wait():
     async def scenario() -> None:
         harness = ActionHarness()
