@@ -135,6 +135,7 @@ class AccountComponents:
             self.sender.recheck,
             self.windows.refresh_requested.set,
         )
+        signals.request_handled.connect(self.reporter.publish_changed_directory)
         if self.ctx.people_file is not None:
             signals.people_changed.connect(self.ctx.people_file.request_soon)
         signals.reply_windows_changed.connect(

@@ -68,6 +68,9 @@ class AccountSignals:
     #: Names, trust or handles of people have changed and are stored.
     people_changed: Signal[[]] = field(default_factory=Signal)
 
+    #: The handler of a request is done. What its answer tells of must be on the retained topics before it.
+    request_handled: Signal[[]] = field(default_factory=Signal)
+
     #: The reply window of at least one person has changed.
     reply_windows_changed: Signal[[]] = field(default_factory=Signal)
 

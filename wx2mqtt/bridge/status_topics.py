@@ -168,6 +168,13 @@ class StatusReporter:
         payload = directory_payload(entries, count=count, named=named, max_bytes=max_bytes)
         self._retained.set(self._topics.contacts, payload, JSON_TYPE)
 
+    def publish_changed_directory(self) -> None:
+        """Publishes `contacts` now if a changed directory is to be published soon."""
+        if self.directory_changed.is_set():
+            self.directory_changed.clear()
+            self.publish_directory()
+            self.health_changed.set()
+
     async def _publish_events(self) -> None:
         while True:
             publication = await self._ctx.own_events.get()
@@ -176,9 +183,7 @@ class StatusReporter:
     async def _publish_directories(self) -> None:
         while True:
             await self.directory_changed.wait()
-            self.directory_changed.clear()
-            self.publish_directory()
-            self.health_changed.set()
+            self.publish_changed_directory()
             await asyncio.sleep(DIRECTORY_GATHER_SECONDS)
 
     async def _publish_healths(self) -> None:

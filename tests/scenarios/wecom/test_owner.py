@@ -114,6 +114,15 @@ async def test_a_configured_bot_asks_for_its_owner_and_trusts_whom_a_request_nam
     assert "new_owner" in refused["error"]
 
 
+async def test_the_trust_of_the_owner_is_on_the_contacts_before_the_answer(home: BotHome):
+    await home.start(wecom=CONFIGURED_BOT)
+    await home.write("hello", user=ME)  # this changes the contacts, too: the next change would wait a second
+    since = home.subscriber.count
+    await home.send_request("owner", {"user": ME})
+    (directory,) = [message for message in home.subscriber.received[since:] if message.topic == "wx/contacts"]
+    assert [(person["user"], person["trusted"]) for person in directory.body["contacts"]] == [(ME, True)]
+
+
 async def test_the_owner_is_kept_over_a_restart_and_a_kill(home: BotHome):
     await home.start(wecom=CONFIGURED_BOT)
     await home.write("hello", user=ME)

@@ -135,7 +135,9 @@ class RequestDispatcher:
                     most=MAX_OPEN_REQUESTS,
                     retry_after=REFUSED_RETRY_SECONDS,
                 )
-            return request.ok(await self._call_handler(request))
+            data = await self._call_handler(request)
+            self._ctx.signals.request_handled.emit()
+            return request.ok(data)
         except BadCommand as bad:
             sentence = rejection_text(self._ctx.language, bad)
             retry_after = bad.facts.get("retry_after")
