@@ -145,17 +145,18 @@ async def test_an_alarm_that_no_account_takes_has_failed(home: MultiAccountHome)
     assert "fallback_account" not in result
 
 
-async def test_a_muted_account_makes_the_result_uncertain_and_the_next_way_is_tried(
-    home: MultiAccountHome, service: AlarmReceiver
+@pytest.mark.parametrize(("status", "outcome"), [(500, "uncertain"), (200, "sent")])
+async def test_a_muted_account_is_named_as_in_doubt_and_the_next_way_is_tried(
+    home: MultiAccountHome, service: AlarmReceiver, status: int, outcome: str
 ):
     fallbacks(home, (service.url,), home=["bot/me"])
-    service.status = 500
+    service.status = status
     await home.log_in()
     await open_window(home)
     await home.bot.post("ilink/mute", person="me")
     await end_login_of_home(home)
     result = await send_alarm(home, "wx/out/wife")
-    assert (result["fallback"], result["fallback_account"]) == ("uncertain", "bot/me")
+    assert (result["fallback"], result["fallback_account"]) == (outcome, "bot/me")
     assert await home.in_thread(service.wait, 1)
 
 

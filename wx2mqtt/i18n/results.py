@@ -156,6 +156,7 @@ RESULT_MESSAGES: Catalogue = {
         "it went by the other way (fallback), and whether it arrived, once or twice, is not known",
         "已尝试备用通道（fallback），但不确定是否送达，也可能送达两次",
     ),
+    # It took the message, or was the last that may have: a service can have taken the message after it.
     "fallback_account": ("the other account was {account}", "另一个账号是 {account}"),
     "fallback_too_late": (
         "it was to go at once, for another account, and could not",

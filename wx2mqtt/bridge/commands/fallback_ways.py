@@ -59,6 +59,9 @@ class FallbackWays:
         2. If none took it, all services are asked at once.
         3. If no service took it either, the outcome is `UNCERTAIN` where an account or service may have sent
            it, else `FAILED`.
+
+        The end names the account that took it, or else the last one that may have sent it, whatever the
+        services did.
         """
         in_doubt = ""  # the last one that may have sent it
         for recipient in self._rules.accounts:
@@ -69,9 +72,7 @@ class FallbackWays:
                 in_doubt = recipient
         asks_services = bool(self._rules.urls)
         outcome = await self._ask_services(alert) if asks_services else AlertOutcome.FAILED
-        if outcome is AlertOutcome.SENT:
-            return FallbackEnd(outcome=outcome, count=alert.count, asked_services=True)
-        if in_doubt:
+        if in_doubt and outcome is AlertOutcome.FAILED:
             outcome = AlertOutcome.UNCERTAIN
         return FallbackEnd(outcome=outcome, account=in_doubt, count=alert.count, asked_services=asks_services)
 

@@ -555,7 +555,7 @@ SENT, FAILED, UNCERTAIN = AlertOutcome.SENT, AlertOutcome.FAILED, AlertOutcome.U
         (FAILED, SENT, None, ("sent", "shop/me")),
         (UNCERTAIN, SENT, None, ("sent", "shop/me")),
         (FAILED, FAILED, SENT, ("sent", "")),
-        (UNCERTAIN, FAILED, SENT, ("sent", "")),
+        (UNCERTAIN, FAILED, SENT, ("sent", "office/me")),
         (FAILED, FAILED, FAILED, ("failed", "")),
         (FAILED, FAILED, UNCERTAIN, ("uncertain", "")),
         (UNCERTAIN, FAILED, FAILED, ("uncertain", "office/me")),

@@ -63,7 +63,12 @@ def service_alerts(monkeypatch: pytest.MonkeyPatch) -> list[Alert]:
     [
         ([SENT], (URL,), FallbackEnd(outcome=SENT, account="office/me", count=2)),
         ([UNCERTAIN, SENT], (URL,), FallbackEnd(outcome=SENT, account="shop/me", count=2)),
-        ([FAILED, UNCERTAIN], (URL,), FallbackEnd(outcome=SENT, count=2, asked_services=True)),
+        ([FAILED, FAILED], (URL,), FallbackEnd(outcome=SENT, count=2, asked_services=True)),
+        (
+            [FAILED, UNCERTAIN],
+            (URL,),
+            FallbackEnd(outcome=SENT, account="shop/me", count=2, asked_services=True),
+        ),
         ([FAILED, FAILED], (), FallbackEnd(outcome=FAILED, count=2)),
         ([UNCERTAIN, FAILED], (), FallbackEnd(outcome=UNCERTAIN, account="office/me", count=2)),
     ],
