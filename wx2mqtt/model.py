@@ -133,6 +133,8 @@ class MediaRef:
     #: In bytes; None if unknown.
     size: int | None = None
     name: str = ""
+    #: When the locator leads to nothing any more, in milliseconds since 1970; None if that is not known.
+    expires: int | None = None
 
 
 @frozen

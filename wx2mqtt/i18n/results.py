@@ -554,7 +554,10 @@ RESULT_MESSAGES: Catalogue = {
         "没有要求压缩，服务器却压缩了内容；请换一个地址",
     ),
     # bytes of messages
-    "media_gone": ("WeChat does not have it any more", "微信上已不存在"),
+    "media_expired": (
+        "its address has expired, and the file could not be fetched before: {why}",
+        "它的地址已失效，在此之前未能获取文件：{why}",
+    ),
     "media_nothing": (
         "WeChat has no bytes of it; stickers of its shop, for one, are not handed over",
         "微信没有提供内容，例如商店里的表情就拿不到",

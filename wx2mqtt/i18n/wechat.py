@@ -31,7 +31,7 @@ COMMON_SENTENCES: Catalogue = {
     "failed": ("WeChat did not do it ({ret}, {call})", "微信未执行（{ret}，{call}）"),
     # why there are no bytes
     "nothing_yet": ("WeChat sent no bytes ({call})", "微信没有返回任何内容（{call}）"),
-    "gone": ("WeChat no longer has the bytes ({call})", "微信已没有此内容（{call}）"),
+    "gone": ("WeChat does not have it any more", "微信上已不存在"),
     "no_locator": ("it is not known where these bytes are", "不知道内容在哪里"),
     # why a message was not taken
     "not_taken": ("WeChat refused the message ({ret})", "微信拒绝了此消息（{ret}）"),
@@ -162,6 +162,10 @@ WECOM_MESSAGES: Catalogue = {
     ),
     "no_code": ("WeCom gives no QR code ({ret})", "企业微信没有给出二维码（{ret}）"),
     "scan_failed": ("WeCom made no bot from this scan ({ret})", "此次扫码后企业微信没有创建机器人（{ret}）"),
+    "address_expired": (
+        "WeCom takes the address of this file no longer ({status}); it is good for five minutes",
+        "企业微信已不再接受此文件的地址（{status}）；地址只有五分钟有效",
+    ),
     # why a message was not taken (wecom 6)
     "not_subscribed": (
         "WeCom had lost the subscription of the bot (846609); it is made anew",

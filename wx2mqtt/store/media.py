@@ -171,7 +171,14 @@ def _patched(payload: bytes, kind: str, patch: Mapping[str, Json]) -> bytes:
 
 
 def _ref_to_text(ref: MediaRef) -> str:
-    fields = {"locator": dict(ref.locator), "mime": ref.mime, "size": ref.size, "name": ref.name}
+    fields: dict[str, Json] = {
+        "locator": dict(ref.locator),
+        "mime": ref.mime,
+        "size": ref.size,
+        "name": ref.name,
+    }
+    if ref.expires is not None:
+        fields["expires"] = ref.expires
     return storable_text(compact(fields))
 
 

@@ -64,6 +64,15 @@ async def test_a_file_comes_whole(home: WeComHome, kind: str):
     assert (event["state"], event["sha256"]) == ("ready", hashlib.sha256(content).hexdigest())
 
 
+async def test_a_picture_whose_address_has_expired_is_gone_at_once_and_says_why(home: WeComHome):
+    await home.log_in()
+    await home.bot.post("wecom/settings", file_lifetime=0)
+    await home.bot.post("wecom/say", kind="image")
+    event = await home.body("wx/event/media")
+    assert event["state"] == "gone"
+    assert event["reason"].startswith("WeCom takes the address of this file no longer (403)")
+
+
 async def test_texts_voices_quotes_groups_and_parts_are_published(home: WeComHome):
     await home.log_in()
     await home.bot.post("wecom/say", kind="voice", text="turn it off")

@@ -57,6 +57,12 @@ async def test_a_download_is_stored_with_its_message(journal: Journal, clock: Cl
     )
 
 
+async def test_when_its_address_expires_is_stored_with_a_download(journal: Journal) -> None:
+    expiring = replace(media("m").ref, expires=301_000)
+    await _record(journal, picture("a", replace(media("m"), ref=expiring)))
+    assert (await _row(journal, "m")).ref == expiring
+
+
 async def test_a_message_that_is_received_again_adds_no_second_download(journal: Journal) -> None:
     await _record(journal, picture("a", media("m")))
     await _record(journal, picture("a", media("n")))

@@ -3,11 +3,14 @@
     the 1st answer without a byte  ->  `RetryAt` in 1 s
     the 5th of them in a row       ->  `GiveUp`: the file is gone
     any error after a day          ->  `GiveUp`: the download has failed
+    any error after `ref.expires`  ->  `GiveUp`: the file is gone
 
 WeChat often answers without a byte, for a while or always (webwx 2.16.7).
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from wx2mqtt.clock import Backoff
 from wx2mqtt.errors import NoContentYet, Rejected, Throttled, Wx2MqttError
@@ -62,11 +65,23 @@ def next_attempt(
     why = str(error).removesuffix(".") if is_own_error else bridge_text(language, "internal")
     match error:
         case Rejected(code="gone"):
-            return GiveUp(MediaState.GONE, bridge_text(language, "media_gone"))
+            return GiveUp(MediaState.GONE, why)
         case Rejected():
             return GiveUp(MediaState.FAILED, bridge_text(language, "media_refused", why=why))
-        case NoContentYet():
-            return _after_empty_answer(row, now, why, language)
+    expires = row.ref.expires
+    if expires is not None and now >= expires:
+        return GiveUp(MediaState.GONE, bridge_text(language, "media_expired", why=why))
+    decision = _after_temporary_failure(row, error, now=now, chance=chance, why=why, language=language)
+    if isinstance(decision, RetryAt) and expires is not None:
+        return replace(decision, due=min(decision.due, expires))
+    return decision
+
+
+def _after_temporary_failure(
+    row: MediaRow, error: Exception, *, now: int, chance: float, why: str, language: Language
+) -> RetryAt | GiveUp:
+    if isinstance(error, NoContentYet):
+        return _after_empty_answer(row, now, why, language)
     if now - row.created >= GIVE_UP_AFTER_MS:
         return GiveUp(MediaState.FAILED, bridge_text(language, "media_failed", why=why))
     pause = Backoff(first=FIRST_RETRY_SECONDS, cap=MAX_RETRY_SECONDS, failures=row.attempts + 1).wait(chance)

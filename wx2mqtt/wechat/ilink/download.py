@@ -63,7 +63,7 @@ def _check_status(client: ApiClient, response: StreamedResponse) -> None:
     if status == 200:
         return
     if status == 410:
-        raise Rejected(client.text("gone", call=DOWNLOAD.name), code="gone")
+        raise Rejected(client.text("gone"), code="gone")
     if status == 204 or 400 <= status < 500:
         raise NoContentYet(client.text("nothing_yet", call=DOWNLOAD.name))
     raise BadAnswer(client.text("status", status=status, call=DOWNLOAD.name))

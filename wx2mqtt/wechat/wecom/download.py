@@ -30,7 +30,7 @@ async def download(client: WeComClient, media: MediaRef, on_name: OnFileName) ->
     if location is None or url is None:
         raise Rejected(client.text("no_locator"), code="gone")
     async with client.http.download(url) as answer:
-        _check_status(client, answer, location)
+        _check_status(client, answer)
         if name := filename_of(answer.header("Content-Disposition")):
             on_name(name)
         async with aclosing(_decrypted_chunks(client, location, answer)) as chunks:
@@ -38,15 +38,14 @@ async def download(client: WeComClient, media: MediaRef, on_name: OnFileName) ->
                 yield chunk
 
 
-def _check_status(client: WeComClient, answer: StreamedResponse, location: MediaLocation) -> None:
-    """Raises unless the status is 200. A refusal is final when the time of the address is over."""
+def _check_status(client: WeComClient, answer: StreamedResponse) -> None:
+    """Raises unless the status is 200. The storage answers 403 for an address that has expired."""
     status = answer.status
     if status == 200:
         return
-    is_refusal = 400 <= status < 500
-    if status == 410 or (is_refusal and client.clock.now >= location.until):
-        raise Rejected(client.text("gone", call=DOWNLOAD.name), code="gone")
-    if status == 204 or is_refusal:
+    if status in {403, 410}:
+        raise Rejected(client.text("address_expired", status=status), code="gone")
+    if status == 204 or 400 <= status < 500:
         raise NoContentYet(client.text("nothing_yet", call=DOWNLOAD.name))
     raise BadAnswer(client.text("status", status=status, call=DOWNLOAD.name))
 

@@ -84,7 +84,18 @@ def test_only_tries_in_a_row_that_bring_nothing_count():
 
 
 def test_what_wechat_says_is_gone_is_gone_at_once():
-    assert outcome_of(row(), Rejected(code="gone")).state is MediaState.GONE
+    assert outcome_of(row(), Rejected("no such message", code="gone")) == GiveUp(
+        MediaState.GONE, "no such message"
+    )
+
+
+@every_row("error", [Unreachable("cut"), NoContentYet("cut"), Throttled("cut", retry_after=600)])
+def test_a_file_is_tried_last_when_its_address_expires_and_is_gone_then(error):
+    expiring = row(attempts=20, ref=MediaRef(locator={}, expires=NOW + 900))
+    assert outcome_of(expiring, error).due == NOW + 900
+    assert outcome_of(expiring, error, now=NOW + 900) == GiveUp(
+        MediaState.GONE, "its address has expired, and the file could not be fetched before: cut"
+    )
 
 
 def test_what_wechat_refuses_is_not_asked_for_again():

@@ -123,7 +123,7 @@ async def test_what_does_not_come_in_time_is_not_ready(
 
 
 async def test_what_is_gone_says_why(harness: MediaHarness):
-    harness.files.answer("1", failing_answer(Rejected, code="gone"))
+    harness.files.answer("1", failing_answer(Rejected, "WeChat does not have it any more", code="gone"))
     await harness.receive("1")
     bad = await refused(harness, message_id="1")
     assert bad.code == "gone"
@@ -214,7 +214,9 @@ async def test_after_a_day_an_avatar_is_fetched_again(harness: MediaHarness):
 async def test_where_no_new_one_is_to_be_had_the_last_one_is(harness: MediaHarness, why: str):
     harness.files.avatars[WIFE] = AVATAR
     harness.clock.now -= AVATAR_REFRESH_MS
-    harness.files.answer("face", [PNG], failing_answer(Rejected, code="gone"))
+    harness.files.answer(
+        "face", [PNG], failing_answer(Rejected, "WeChat does not have it any more", code="gone")
+    )
     first = await harness.ask(avatar="wife")
     harness.clock.now += AVATAR_REFRESH_MS
     if why != "refused":
@@ -224,7 +226,7 @@ async def test_where_no_new_one_is_to_be_had_the_last_one_is(harness: MediaHarne
 
 async def test_one_that_is_not_to_be_had_is_not_asked_for_again_and_again(harness: MediaHarness):
     harness.files.avatars[WIFE] = AVATAR
-    harness.files.answer("face", failing_answer(Rejected, code="gone"))
+    harness.files.answer("face", failing_answer(Rejected, "WeChat does not have it any more", code="gone"))
     for _ in range(3):
         assert (await refused(harness, avatar="wife")).code == "gone"
     assert harness.files.asked == ["face"]

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from wx2mqtt.model import MediaRef
 from wx2mqtt.names import clean_filename, cut_filename
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.json_reader import JsonObject, read_base64, read_integer, read_text
+from wx2mqtt.wechat.json_reader import JsonObject, read_base64, read_text
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers import CipherContext
@@ -46,8 +46,6 @@ class MediaLocation:
     url: str = field(repr=False)
     #: None where the message has no key: the file is not encrypted.
     key: bytes | None = field(default=None, repr=False)
-    #: When the address ends, in milliseconds since 1970.
-    until: int
 
 
 def media_ref(part: JsonObject, time: int) -> MediaRef | None:
@@ -61,10 +59,10 @@ def media_ref(part: JsonObject, time: int) -> MediaRef | None:
     key = read_key(key_text) if key_text else None
     if key_text and key is None:
         return None
-    locator = {"url": url, "until": str(time + ADDRESS_SECONDS * 1000)}
+    locator = {"url": url}
     if key is not None:
         locator["key"] = key.hex()
-    return MediaRef(locator=locator)
+    return MediaRef(locator=locator, expires=time + ADDRESS_SECONDS * 1000)
 
 
 def parse_locator(locator: Mapping[str, str]) -> MediaLocation | None:
@@ -75,7 +73,7 @@ def parse_locator(locator: Mapping[str, str]) -> MediaLocation | None:
         return None
     if not locator.get("url") or len(key) not in {0, KEY_BYTES}:
         return None
-    return MediaLocation(url=locator["url"], key=key or None, until=read_integer(locator.get("until", "")))
+    return MediaLocation(url=locator["url"], key=key or None)
 
 
 def read_key(text: str) -> bytes | None:

@@ -55,7 +55,8 @@ def test_a_locator_has_address_key_and_end():
     part = {"url": "https://x/y", "aeskey": base64.b64encode(KEY).decode()}
     ref = media_ref(part, 1000)
     assert ref
-    assert parse_locator(ref.locator) == MediaLocation(url="https://x/y", key=KEY, until=301_000)
+    assert parse_locator(ref.locator) == MediaLocation(url="https://x/y", key=KEY)
+    assert ref.expires == 301_000
     assert "x/y" not in repr(ref)
 
 
