@@ -41,7 +41,7 @@ from wx2mqtt.store import mapped_files
 from wx2mqtt.web import auth, http_limits, login_page, media_headers
 from wx2mqtt.web import request_context as web_request
 from wx2mqtt.web.page import contacts, forms, live
-from wx2mqtt.web.senders import alert_groups, interface, sender_rights, service_texts
+from wx2mqtt.web.senders import alert_groups, call_log, interface, sender_rights, service_texts
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 
@@ -293,7 +293,10 @@ _WEB_LIMITS = (
         "status 429",
     ),
     limit(
-        "lines of the log about calls of senders in a minute", sender_rights.MAX_LOG_LINES, "lines", COUNTED
+        "lines of the log about accepted calls of one sender, in a minute",
+        call_log.MAX_ACCEPTED_LINES,
+        "lines",
+        COUNTED,
     ),
     limit("fields of a form or a query from a sender", interface.MAX_FORM_FIELDS, "fields", "status 400"),
     *json_limits("a message to the imitated WeCom robot", limits.ROBOT_JSON, "status 400 or 413"),

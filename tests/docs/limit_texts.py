@@ -133,7 +133,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "the body of a request to the web server": "发给网页服务器的请求的正文",
     "fields of a form": "表单的字段",
     "commands of a sender over HTTP without a result": "一个发送方还没有结果的命令",
-    "lines of the log about calls of senders in a minute": "日志每分钟记录多少行发送方的请求",
+    "lines of the log about accepted calls of one sender, in a minute": "日志每分钟记录一个发送方的多少个已接受的请求",
     "fields of a form or a query from a sender": "发送方的表单或地址中的字段",
     "size of a message to the imitated WeCom robot": "发给仿企业微信机器人接口的消息大小",
     "depth of a message to the imitated WeCom robot": "发给仿企业微信机器人接口的消息嵌套深度",

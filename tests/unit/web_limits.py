@@ -31,6 +31,7 @@ from wx2mqtt.web.page.live import LiveUpdates
 from wx2mqtt.web.page.sections import PageOptions
 from wx2mqtt.web.request_context import BadForm, read_form
 from wx2mqtt.web.senders.alert_groups import read_group, text_of
+from wx2mqtt.web.senders.call_log import ACCEPTED, CallLog
 from wx2mqtt.web.senders.interface import RequestHead, form_fields
 from wx2mqtt.web.senders.ntfy import NtfyInterface
 from wx2mqtt.web.senders.sender_rights import SenderRegistry
@@ -271,11 +272,14 @@ def unfinished_commands(count: int, _: Path) -> bool:
 
 
 def lines_about_calls(count: int, _: Path) -> bool:
-    registry = SenderRegistry(lambda: 0.0)
-    with capture_logs() as lines:
-        for _number in range(count):
-            registry.record("nas", "forbidden")
-    return len(lines) == count
+    async def scenario() -> bool:
+        call_log = CallLog()
+        with capture_logs() as lines:
+            for _number in range(count):
+                call_log.write("nas", ACCEPTED, {})
+        return len(lines) == count
+
+    return _run(scenario())
 
 
 WEB_DRIVERS: dict[str, Driver] = {
@@ -290,7 +294,7 @@ WEB_DRIVERS: dict[str, Driver] = {
     "browsers that are logged in": browsers,
     "addresses whose wrong passwords or tokens are counted": failed_addresses,
     "commands of a sender over HTTP without a result": unfinished_commands,
-    "lines of the log about calls of senders in a minute": lines_about_calls,
+    "lines of the log about accepted calls of one sender, in a minute": lines_about_calls,
     "fields of a form or a query from a sender": lambda count, _: _sender_form(count),
     "a body to ntfy's interface that is a text": lambda size, _: _ntfy_text_bytes() >= size,
     "markdown from a sender whose marks are taken out": lambda size, _: (

@@ -117,6 +117,7 @@ async def open_application(
                 embedded = broker.url, broker.protocol
         app = Application(loaded, stores, embedded, environment)
         stack.push_async_callback(app.close)
+        stack.callback(app.senders.close)
         if is_shared:
             app.join_cluster()
         await app.open_accounts()

@@ -35,6 +35,7 @@ from wx2mqtt.web.options import SenderOptions, Serves
 from wx2mqtt.web.request_context import RequestContext, context_of
 from wx2mqtt.web.responses import AUTHENTICATE_HEADERS, NO_STORE, text_response
 from wx2mqtt.web.senders.alert_webhooks import AlertmanagerInterface, GrafanaInterface
+from wx2mqtt.web.senders.call_log import ACCEPTED
 from wx2mqtt.web.senders.gotify import GotifyInterface
 from wx2mqtt.web.senders.interface import (
     Accepted,
@@ -166,7 +167,7 @@ class _Call:
             self._registry.record(self._sender_name, refused.code, **facts)
             return self._response(self._interface.write_refusal(refused), refused)
         facts = {"account": accepted.account, "user": accepted.user, "id": accepted.id}
-        self._registry.record(self._sender_name, "accepted", interface=self._interface.name, **facts)
+        self._registry.record(self._sender_name, ACCEPTED, interface=self._interface.name, **facts)
         return self._response(self._interface.write_answer(accepted))
 
     def _response(self, answer: ServiceAnswer, refused: Refused | None = None) -> Response:

@@ -16,24 +16,17 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-import structlog
-
 from wx2mqtt.names import composed
 from wx2mqtt.values import frozen
 from wx2mqtt.web.auth import FailureThrottle, secret_digest
 from wx2mqtt.web.options import SenderOptions
-
-log = structlog.get_logger(__name__)
+from wx2mqtt.web.senders.call_log import CallLog
 
 # Calls that a sender may make at once; then its `rate` holds.
 BURST = 30
 
 # Unfinished commands of one sender, in all accounts that run here.
 MAX_UNFINISHED = 1000
-
-# Anybody may call. The log gets so many lines in a period, and then one with the number of the others.
-MAX_LOG_LINES = 30
-LOG_PERIOD_SECONDS = 60.0
 
 
 @frozen
@@ -77,7 +70,7 @@ class SenderRegistry:
         self._allowances: dict[str, _Allowance] = {}
         #: Calls since the start, by sender (empty: a wrong token or none) and code, `accepted` or why not.
         self.calls: Counter[tuple[str, str]] = Counter()
-        self._log = _CallLog(clock)
+        self._log = CallLog()
         #: How many commands more each sender may have before its unfinished ones are counted again.
         self._room: dict[str, int] = {}
         self._counting = asyncio.Lock()
@@ -135,6 +128,10 @@ class SenderRegistry:
         self.calls[sender, code] += 1
         self._log.write(sender, code, facts)
 
+    def close(self) -> None:
+        """Writes to the log what it still has to say of calls; none may be recorded afterwards."""
+        self._log.close()
+
 
 def find_recipient(named: str, sender: SenderOptions, first_account: str) -> Recipient:
     """Returns whom a call names, as a topic name or `account/name`; by default the `to` of the sender."""
@@ -155,27 +152,3 @@ def may_send(sender: SenderOptions, recipient: Recipient, first_account: str) ->
         if user == composed(name) or fnmatchcase(user, composed(name)):
             return True
     return False
-
-
-class _CallLog:
-    """Writes a line for each call. After too many in a period only the number of the others is written."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._began = 0.0
-        self._count = 0
-
-    def write(self, sender: str, code: str, facts: dict[str, object]) -> None:
-        now = self._clock()
-        if now - self._began >= LOG_PERIOD_SECONDS:
-            left_out = self._count - MAX_LOG_LINES
-            self._began, self._count = now, 0
-            if left_out > 0:
-                log.info("more calls of senders; their lines are left out", count=left_out)
-        self._count += 1
-        if self._count > MAX_LOG_LINES:
-            return
-        if code == "accepted":
-            log.info("command from a sender", sender=sender, **facts)
-        else:
-            log.warning("call of a sender refused", sender=sender, code=code, **facts)
