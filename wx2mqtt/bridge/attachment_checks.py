@@ -63,10 +63,8 @@ def _kind(head: bytes, requested_kind: str, limits: LimitsByKind, *, is_complete
     """Returns the kind as which a file with these first bytes is sent; `is_complete` if they are all."""
     size = len(head) if is_complete else len(head) + 1
     mime = file_type_of(head, size).mime
-    kind = kind_for(requested_kind, mime, limits)
-    if is_complete and requested_kind == Kind.IMAGE and image_size(head, mime) is None:
-        raise wrong_kind_error(requested_kind, mime, limits)  # only the first bytes are those of an image
-    return kind
+    is_damaged = is_complete and image_size(head, mime) is None
+    return _kind_for(requested_kind, mime, limits, is_damaged=is_damaged)
 
 
 def _check_size(size: int, kind: Kind, limits: LimitsByKind) -> None:
@@ -74,32 +72,48 @@ def _check_size(size: int, kind: Kind, limits: LimitsByKind) -> None:
         raise file_too_large_error(kind, limits)
 
 
-def kind_for(requested_kind: str, mime: str, limits: LimitsByKind, size: int = 0) -> Kind:
-    """Returns the kind as which a file is sent. Raises `BadCommand`.
+def kind_for(requested_kind: str, blob: Blob, limits: LimitsByKind) -> Kind:
+    """Returns the kind as which a stored file is sent. Raises `BadCommand`.
 
-    An animated image is sent as a sticker. If the backend says so (`else_as_file`), a picture or a video that
-    it refuses for its type or its size is sent as a file.
+    An animated image is sent as a sticker. If the backend says so (`else_as_file`), what it refuses as a
+    picture or a video is sent as a file.
     """
-    limit = limits.get(requested_kind)
-    if limit is None:
+    # Of a larger picture only the first bytes were searched for width and height.
+    is_damaged = blob.width is None and blob.size < SNIFFED_BYTES
+    kind = _kind_for(requested_kind, blob.mime, limits, is_damaged=is_damaged)
+    return Kind.FILE if blob.size > limits[kind].max_bytes and limits[kind].else_as_file else kind
+
+
+def _kind_for(requested_kind: str, mime: str, limits: LimitsByKind, *, is_damaged: bool) -> Kind:
+    """Returns the kind as which a file of this type is sent, if it is not too large. Raises `BadCommand`.
+
+    `is_damaged`: neither width nor height can be read, which only counts for a picture.
+    """
+    if requested_kind not in limits:
         raise BadCommand("unsupported", "unsupported_kind", kind=requested_kind)
-    if not limit.mime_types or mime in limit.mime_types:
-        is_larger = limit.else_as_file and size > limit.max_bytes
-        return Kind.FILE if is_larger else Kind(requested_kind)
-    if requested_kind == Kind.IMAGE and Kind.STICKER in limits and mime in limits[Kind.STICKER].mime_types:
-        return Kind.STICKER
-    if not mime.startswith(f"{requested_kind}/"):
-        raise wrong_kind_error(requested_kind, mime, limits)
-    if limit.else_as_file:
+    kind = Kind(requested_kind)
+    if kind is Kind.IMAGE and Kind.STICKER in limits and mime in limits[Kind.STICKER].mime_types:
+        kind = Kind.STICKER
+    error = _content_error(kind, mime, limits, is_damaged=is_damaged)
+    if error is None:
+        return kind
+    if limits[kind].else_as_file:
         return Kind.FILE
-    known = ", ".join(sorted(limit.mime_types))
-    raise BadCommand("unsupported", "unsupported_sort", kind=requested_kind, mime=mime, known=known)
+    raise error
 
 
-def wrong_kind_error(requested_kind: str, mime: str, limits: LimitsByKind) -> BadCommand:
-    """Returns the error for a file that is no image, or no video, at all."""
-    known = ", ".join(sorted(limits[requested_kind].mime_types))
-    return BadCommand("bad_file", "not_that_kind", kind=requested_kind, mime=mime, known=known)
+def _content_error(kind: Kind, mime: str, limits: LimitsByKind, *, is_damaged: bool) -> BadCommand | None:
+    """Returns the error for a file whose content this kind does not have; None where it has."""
+    mime_types = limits[kind].mime_types
+    known = ", ".join(sorted(mime_types))
+    if not mime_types:
+        return None
+    if mime in mime_types:
+        is_picture = mime.startswith("image/")
+        return BadCommand("bad_file", "unreadable_picture", mime=mime) if is_picture and is_damaged else None
+    if mime.startswith(f"{kind}/"):
+        return BadCommand("unsupported", "unsupported_sort", kind=kind, mime=mime, known=known)
+    return BadCommand("bad_file", "not_that_kind", kind=kind, mime=mime, known=known)
 
 
 def suggested_kind(mime: str, limits: LimitsByKind) -> Kind:
@@ -112,10 +126,7 @@ def suggested_kind(mime: str, limits: LimitsByKind) -> Kind:
 
 def check_stored_file(requested_kind: str, blob: Blob, limits: LimitsByKind) -> None:
     """Raises `BadCommand` for a file that cannot be sent as this kind."""
-    kind = kind_for(requested_kind, blob.mime, limits)
-    _check_size(blob.size, kind, limits)
-    if requested_kind == Kind.IMAGE and blob.width is None:
-        raise wrong_kind_error(requested_kind, blob.mime, limits)
+    _check_size(blob.size, kind_for(requested_kind, blob, limits), limits)
 
 
 def max_bytes(requested_kind: str, limits: LimitsByKind) -> int:

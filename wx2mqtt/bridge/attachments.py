@@ -118,7 +118,7 @@ class Attachments:
 
     def kind_of(self, command: Command, blob: Blob) -> Kind:
         """Returns the kind as which a stored file is sent. Raises `BadCommand`."""
-        return kind_for(command.kind, blob.mime, self._limits, blob.size)
+        return kind_for(command.kind, blob, self._limits)
 
     def attachment_for(self, command: Command, blob: Blob) -> Attachment:
         """Returns a stored file with the name under which it is sent."""

@@ -421,6 +421,10 @@ RESULT_MESSAGES: Catalogue = {
         "this is no {kind} but {mime}; WeChat takes {known} as {kind}; send anything else as kind file",
         "这不是 {kind}，而是 {mime}；{kind} 只能是 {known}；其他内容请以 file 类型发送",
     ),
+    "unreadable_picture": (
+        "the width and height of this {mime} cannot be read, the file may be damaged; send it anew, or as kind file",
+        "读不出此 {mime} 的宽和高，文件可能已损坏；请换一份，或以 file 类型发送",
+    ),
     "file_too_large": (
         "it is larger than the {limit} bytes that WeChat takes as {kind}; make it smaller",
         "超过微信对 {kind} 的上限 {limit} 字节；请缩小",

@@ -69,7 +69,7 @@ class MediaLimits:
     #: The types that are accepted; empty where all are.
     mime_types: frozenset[str] = frozenset()
     min_bytes: int = 1
-    #: A file of another type, or a larger one, is sent as `Kind.FILE` within the limits of that kind.
+    #: What is no such file, or a larger one, is sent as `Kind.FILE` within the limits of that kind.
     else_as_file: bool = False
 
 

@@ -72,8 +72,16 @@ async def test_each_kind_arrives_as_it_was(home: WeComHome, topic: str, data: by
 
 async def test_a_picture_that_wecom_does_not_show_goes_as_a_file(home: WeComHome):
     large = PNG + os.urandom(10 * 1024 * 1024)
-    for data in (WEBP, large):
+    for data in (WEBP, large, PNG[:20], b"just words"):
         message = await last_sent(home, await home.send_command("me/image", data))
+        assert (message["kind"], message["sha256"]) == ("file", hashlib.sha256(data).hexdigest())
+
+
+async def test_what_only_begins_like_a_video_goes_as_a_file(home: WeComHome):
+    data = b"\x1aE\xdf\xa3" + os.urandom(5000)
+    for command in (data, {"kind": "video", "data": base64.b64encode(data).decode()}):
+        topic = "me/video" if isinstance(command, bytes) else "me"
+        message = await last_sent(home, await home.send_command(topic, command))
         assert (message["kind"], message["sha256"]) == ("file", hashlib.sha256(data).hexdigest())
 
 

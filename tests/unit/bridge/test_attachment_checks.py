@@ -24,7 +24,8 @@ from wx2mqtt.bridge.attachment_checks import (
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.limits import MAX_FILENAME_BYTES
-from wx2mqtt.model import Kind
+from wx2mqtt.model import Blob, Kind
+from wx2mqtt.store.file_type import SNIFFED_BYTES
 from wx2mqtt.wechat.backend import MediaLimits
 
 
@@ -247,6 +248,10 @@ def test_one_that_hides_something_is_refused(name):
 MEDIA = CAPABILITIES.media
 
 
+def blob(mime: str, size: int = 10, width: int | None = 640) -> Blob:
+    return Blob(sha256="ab12", size=size, mime=mime, path="media/ab/ab12.bin", width=width, height=width)
+
+
 @every_row(
     ("asked", "mime", "kind"),
     [
@@ -262,7 +267,7 @@ MEDIA = CAPABILITIES.media
     ],
 )
 def test_what_wechat_takes(asked, mime, kind):
-    assert kind_for(asked, mime, MEDIA) is kind
+    assert kind_for(asked, blob(mime), MEDIA) is kind
 
 
 @every_row(
@@ -283,7 +288,7 @@ def test_what_wechat_takes(asked, mime, kind):
 )
 def test_what_it_does_not_take_is_refused_with_the_accepted_types(asked, mime, code):
     with pytest.raises(BadCommand) as refusal:
-        kind_for(asked, mime, MEDIA)
+        kind_for(asked, blob(mime), MEDIA)
     assert refusal.value.code == code
     if asked != "recall":
         assert "as kind file" in rejection_text("en", refusal.value)
@@ -291,8 +296,23 @@ def test_what_it_does_not_take_is_refused_with_the_accepted_types(asked, mime, c
 
 def test_without_stickers_a_gif_is_a_picture_of_another_sort():
     with pytest.raises(BadCommand) as refusal:
-        kind_for("image", "image/gif", {name: MEDIA[name] for name in ("image", "file")})
+        kind_for("image", blob("image/gif"), {name: MEDIA[name] for name in ("image", "file")})
     assert refusal.value.code == "unsupported"
+
+
+@pytest.mark.parametrize("mime", ["image/jpeg", "image/gif"])
+def test_a_picture_whose_width_and_height_cannot_be_read_is_called_damaged(mime):
+    with pytest.raises(BadCommand) as refusal:
+        kind_for("image", blob(mime, width=None), MEDIA)
+    assert refusal.value.code == "bad_file"
+    assert rejection_text("en", refusal.value).startswith(
+        f"the width and height of this {mime} cannot be read, the file may be damaged"
+    )
+
+
+def test_of_a_large_picture_they_may_stand_behind_the_bytes_that_were_looked_at():
+    limits = {"image": MediaLimits(max_bytes=10**6, mime_types=frozenset({"image/jpeg"}))}
+    assert kind_for("image", blob("image/jpeg", size=SNIFFED_BYTES, width=None), limits) is Kind.IMAGE
 
 
 def test_the_largest_is_that_of_whatever_it_may_turn_out_to_be():
@@ -303,6 +323,8 @@ def test_the_largest_is_that_of_whatever_it_may_turn_out_to_be():
 
 # A backend that takes as a file what it refuses as a picture or a video
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
 FILE_FALLBACK_LIMITS = {
     "image": MediaLimits(max_bytes=10, mime_types=frozenset({"image/png"}), min_bytes=5, else_as_file=True),
     "video": MediaLimits(max_bytes=10, mime_types=frozenset({"video/mp4"}), min_bytes=5, else_as_file=True),
@@ -311,29 +333,30 @@ FILE_FALLBACK_LIMITS = {
 
 
 @every_row(
-    ("asked", "mime", "size", "kind"),
+    ("asked", "stored", "kind"),
     [
-        ("image", "image/png", 10, Kind.IMAGE),
-        ("image", "image/png", 11, Kind.FILE),
-        ("image", "image/webp", 10, Kind.FILE),
-        ("video", "video/mp4", 11, Kind.FILE),
-        ("video", "video/quicktime", 5, Kind.FILE),
-        ("file", "image/png", 11, Kind.FILE),
+        ("image", blob("image/png"), Kind.IMAGE),
+        ("image", blob("image/png", size=11), Kind.FILE),
+        ("image", blob("image/webp"), Kind.FILE),
+        ("image", blob("image/heic", width=None), Kind.FILE),
+        ("image", blob("image/png", width=None), Kind.FILE),
+        ("image", blob("text/plain", width=None), Kind.FILE),
+        ("image", blob("video/mp4", width=None), Kind.FILE),
+        ("video", blob("video/mp4", width=None), Kind.VIDEO),
+        ("video", blob("video/mp4", size=11), Kind.FILE),
+        ("video", blob("video/quicktime", size=5), Kind.FILE),
+        ("video", blob("application/octet-stream", width=None), Kind.FILE),
+        ("file", blob("image/png", size=11), Kind.FILE),
     ],
 )
-def test_what_is_refused_as_a_picture_goes_as_a_file(asked, mime, size, kind):
-    assert kind_for(asked, mime, FILE_FALLBACK_LIMITS, size) is kind
+def test_what_is_refused_as_a_picture_or_a_video_goes_as_a_file(asked, stored, kind):
+    assert kind_for(asked, stored, FILE_FALLBACK_LIMITS) is kind
+    assert max_bytes(asked, FILE_FALLBACK_LIMITS) == 20
 
 
-def test_what_is_no_picture_at_all_does_not():
-    with pytest.raises(BadCommand, match="bad_file"):
-        kind_for("image", "text/plain", FILE_FALLBACK_LIMITS)
-    assert max_bytes("image", FILE_FALLBACK_LIMITS) == 20
-
-
-async def screen(size: int, kind: str = "file") -> bytes:
+async def screen(size: int, kind: str = "file", head: bytes = b"") -> bytes:
     async def chunks():
-        yield b"x" * size
+        yield head + b"x" * size
 
     error = BadCommand("storage_full", "no_room_for_file")
     return b"".join(
@@ -349,4 +372,6 @@ async def test_a_file_is_neither_too_large_nor_too_small():
     with pytest.raises(BadCommand) as small:
         await screen(4)
     assert small.value.code == "bad_file"
+    assert [len(await screen(size, "video")) for size in (5, 20)] == [5, 20]
+    assert len(await screen(8, "image", PNG_SIGNATURE)) == 16
     assert "fewer than 5" in rejection_text("en", small.value)
