@@ -1,6 +1,7 @@
 """Updates of the page by server-sent events: the sections that have changed, as long as a viewer has it open.
 
-Viewers with the same options share one rendering, made at most once a second and only while there are any.
+A change is what the bridge tells (`BridgeState.changes`), or the end of the time of a question. Viewers with
+the same options share one rendering, made at most once a second and only while there are any.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from markupsafe import Markup
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from wx2mqtt.clock import loop_time
+from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.html import PageText
-from wx2mqtt.web.page.account_data import read_account
+from wx2mqtt.web.page.account_data import AccountSnapshot, read_account
 from wx2mqtt.web.page.sections import PageOptions, cluster_section, file_section, live_sections
 from wx2mqtt.web.responses import NO_STORE, WaitInterrupted, disconnected, run_unless
 
@@ -64,10 +65,12 @@ class EventStreamResponse(Response):
 
 @frozen(kw_only=False)
 class _Rendering:
-    """The sections as of a count of `BridgeState.changes`; `time` in seconds of the loop's clock."""
+    """The sections as of a count of `BridgeState.changes`. Times are in seconds of the loop's clock."""
 
     change_count: int
     time: float
+    #: When the first of the questions that it shows is over; infinity without one.
+    outdated_at: float
     sections: Mapping[str, Markup]
 
 
@@ -97,13 +100,14 @@ class LiveUpdates:
         try:
             yield f"retry: {RECONNECT_DELAY_MS}\n\n".encode()
             while loop_time() < deadline and is_allowed():
-                change_count, sections = await self.sections(options)
+                rendering = await self.rendering(options)
+                sections = rendering.sections
                 if not is_allowed():  # rendering takes time, in which the viewer may have logged out
                     return
                 if changed := {name: html for name, html in sections.items() if sent.get(name) != html}:
                     yield f"data: {json.dumps(changed, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
                 sent = sections
-                async for heartbeat in self._heartbeats_until_change(change_count, deadline, is_allowed):
+                async for heartbeat in self._heartbeats_until_change(rendering, deadline, is_allowed):
                     yield heartbeat
         finally:
             self._viewers[options] -= 1
@@ -112,43 +116,54 @@ class LiveUpdates:
                 self._renderings.pop(options, None)
                 self._render_locks.pop(options, None)
 
-    async def sections(self, options: PageOptions) -> tuple[int, Mapping[str, Markup]]:
-        """Returns the sections by `<account>.<section>`, and the change count that they are as new as."""
+    async def rendering(self, options: PageOptions) -> _Rendering:
+        """Returns the sections by `<account>.<section>`, as they are now."""
         changes = self._bridge.changes
         async with self._render_locks.setdefault(options, asyncio.Lock()):
             rendering = self._renderings.get(options)
-            if rendering is not None and rendering.change_count == changes.count:
-                return rendering.change_count, rendering.sections
             if rendering is not None:
+                if rendering.change_count == changes.count and loop_time() < rendering.outdated_at:
+                    return rendering
                 await asyncio.sleep(rendering.time + MIN_REFRESH_SECONDS - loop_time())
-            change_count = changes.count  # before the rendering: a change during it is rendered next time
-            time = loop_time()
-            rendering = _Rendering(change_count, time, await self._render(options))
+            rendering = await self._render(options)
             self._renderings[options] = rendering
-            return rendering.change_count, rendering.sections
+            return rendering
 
     async def _heartbeats_until_change(
-        self, change_count: int, deadline: float, is_allowed: Callable[[], bool]
+        self, rendering: _Rendering, deadline: float, is_allowed: Callable[[], bool]
     ) -> AsyncGenerator[bytes, None]:
         """Yields comments, which browsers ignore, until something may have changed."""
-        while loop_time() < deadline and is_allowed():
+        while loop_time() < min(deadline, rendering.outdated_at) and is_allowed():
+            latest = loop_time() + HEARTBEAT_SECONDS
             try:
-                async with asyncio.timeout(HEARTBEAT_SECONDS):
-                    await self._bridge.changes.wait(change_count)
+                async with asyncio.timeout_at(min(latest, rendering.outdated_at)):
+                    await self._bridge.changes.wait(rendering.change_count)
             except TimeoutError:
-                yield b":\n\n"
+                if rendering.outdated_at > latest:
+                    yield b":\n\n"
             else:
                 return
 
-    async def _render(self, options: PageOptions) -> dict[str, Markup]:
+    async def _render(self, options: PageOptions) -> _Rendering:
         bridge = self._bridge
+        change_count = bridge.changes.count  # before the rendering: a change during it is rendered next time
+        time = loop_time()
+        outdated_at = float("inf")
         page_text = PageText(options.language)
         sections = {"file": file_section(bridge, page_text)}
         if (cluster := bridge.cluster()) is not None:
             sections["cluster"] = cluster_section(cluster, page_text)
         for view in bridge.accounts():
             snapshot = await read_account(view, bridge.setup_command())
+            outdated_at = min(outdated_at, loop_time() + _seconds_until_question_ends(snapshot))
             for name, html in live_sections(snapshot, options).items():
                 sections[f"{view.name}.{name}"] = html
             await asyncio.sleep(0)  # each account takes some milliseconds, in which no message is sent
-        return sections
+        return _Rendering(change_count, time, outdated_at, sections)
+
+
+def _seconds_until_question_ends(snapshot: AccountSnapshot) -> float:
+    """Returns the seconds until the first of the open questions is over; infinity where none will be."""
+    now = now_ms()
+    ends = [question.until for question in snapshot.questions or () if question.until is not None]
+    return min(((end + 1 - now) / 1000 for end in ends if end >= now), default=float("inf"))

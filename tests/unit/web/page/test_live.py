@@ -9,8 +9,9 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.page import FakeAccountView, bridge, line, login
+from tests.support.page import FakeAccountView, bridge, line, login, question
 from wx2mqtt.aio import ChangeNotifier
+from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState
 from wx2mqtt.web.page import live as module
@@ -84,6 +85,17 @@ async def test_a_change_of_nothing_that_is_shown_is_not_sent():
         view.messages = [line()]
         changes.notify()
         assert list(await waiting) == ["home.messages"]
+
+
+async def test_a_question_goes_when_its_time_is_over_although_nothing_else_changes():
+    view = FakeAccountView()
+    view.questions = [question(until=now_ms() + 100)]
+    _, live = updates_of(view)
+    async with viewing(live) as viewer:
+        assert "door-7" in (await viewer.next())["home.questions"]
+        view.questions = []
+        changed = await viewer.next()
+    assert list(changed) == ["home.questions"]
 
 
 async def test_each_sees_it_in_their_language_and_with_texts_only_who_wants_them():
