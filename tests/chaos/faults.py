@@ -92,7 +92,7 @@ def _attempt_not_marked() -> None:
 
     finish = JournaledCommands.finish
 
-    async def nothing(*_: object) -> None:
+    async def nothing(*_: object, **__: object) -> None:
         pass
 
     async def finish_only(

@@ -31,7 +31,13 @@ from wx2mqtt.store.command_records import (
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.outbox import AccountRows
 from wx2mqtt.store.question_records import NewQuestion
-from wx2mqtt.store.questions import end_question, forget_undelivered_question, open_question
+from wx2mqtt.store.questions import (
+    end_question,
+    forget_undelivered_question,
+    open_question,
+    start_answer_time,
+    start_answer_times,
+)
 from wx2mqtt.store.records import NewPublication, OutboxBatch
 from wx2mqtt.store.statements import Statement
 from wx2mqtt.store.stored_commands import StoredCommands, find_command, read_commands
@@ -110,9 +116,15 @@ class JournaledCommands(StoredCommands):
 
         await self._database.write("not_delivered", job)
 
-    async def end_unanswered(self, row_id: int) -> None:
+    async def end_unanswered(self, row_id: int, *, is_question: bool = False) -> None:
         """Ends an attempt, also one at a combined message, whose request was written and got no answer."""
-        await self._change("doubt", _MARK_UNCERTAIN, row_id)
+
+        def job(connection: Connection) -> None:
+            self._change_row(connection, _MARK_UNCERTAIN, row_id)
+            if is_question:
+                start_answer_time(connection, self._rows, row_id)
+
+        await self._database.write("doubt", job)
 
     async def finish(
         self,
@@ -193,6 +205,7 @@ class JournaledCommands(StoredCommands):
 
         def job(connection: Connection) -> list[CommandRow]:
             connection.execute(_RECOVER_ATTEMPTS, (self._account,))
+            start_answer_times(connection, self._rows)
             return read_commands(connection, _IN_DOUBT, self._account)
 
         return await self._database.write("recover", job)

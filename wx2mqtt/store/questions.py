@@ -1,8 +1,9 @@
 """The questions of one account: opened with an attempt, answered with a message, closed, listed.
 
-    begin of the first attempt  ->  `open_question`, in the commit of the attempt
-    end of the command          ->  `end_question`, in the commit of its result
-    a message or a press        ->  `AnswerMatching`, in the commit that stores it
+    begin of an attempt      ->  `open_question`, in the commit of the attempt
+    no answer to an attempt  ->  `start_answer_time`, in the commit of its end
+    end of the command       ->  `end_question`, in the commit of its result
+    a message or a press     ->  `AnswerMatching`, in the commit that stores it
 
 So a kill at any moment leaves a question either asked or not, and either answered, with its event, or open.
 
@@ -82,7 +83,7 @@ class JournaledQuestions(JournalPart):
 
 
 def open_question(connection: Connection, rows: AccountRows, row_id: int, new: NewQuestion) -> None:
-    """Opens the question of a command whose first attempt begins; at a further attempt it stays as it is."""
+    """Opens the question of a command whose attempt begins, also again where its time was over."""
     rows.may_have_questions = True
     own_command = AskingCommand(account=rows.account, row_id=row_id, command_id=new.command_id, user=new.user)
     asker = new.asked_by or own_command
@@ -104,20 +105,35 @@ def open_question(connection: Connection, rows: AccountRows, row_id: int, new: N
             asker.row_id,
             storable_text(asker.command_id),
             storable_text(asker.user),
+            rows.now(),
         ),
     )
 
 
 def forget_undelivered_question(connection: Connection, rows: AccountRows, row_id: int) -> None:
-    """Forgets the question of a command whose attempt certainly did not arrive."""
+    """Forgets the question of a command whose attempt certainly did not arrive.
+
+    Where an earlier attempt is in doubt, it stays, and its time is over if it was before this attempt.
+    """
     connection.execute(_FORGET_UNDELIVERED, (rows.account, row_id))
+    connection.execute(_END_TIME_AGAIN, (rows.account, row_id, rows.now()))
+
+
+def start_answer_time(connection: Connection, rows: AccountRows, row_id: int) -> None:
+    """Starts the time for an answer: an attempt that may have arrived has ended."""
+    connection.execute(_START_TIME, (rows.account, row_id, rows.now()))
+
+
+def start_answer_times(connection: Connection, rows: AccountRows) -> None:
+    """At start: starts the time for an answer to all questions whose attempt the last process left open."""
+    connection.execute(_START_TIMES, (rows.account, rows.now()))
 
 
 def end_question(connection: Connection, rows: AccountRows, row_id: int, result: Result) -> None:
     """Starts the time for an answer when the command has a result; forgets a question that nobody got."""
     may_have_arrived = result.status in (Status.SENT, Status.UNCERTAIN) or result.duplicate_possible
     if may_have_arrived:
-        connection.execute(_START_TIME, (rows.account, row_id, rows.now()))
+        start_answer_time(connection, rows, row_id)
     else:
         connection.execute(_FORGET_UNSENT, (rows.account, row_id))
 
@@ -264,8 +280,9 @@ _PROVEN_COMMANDS = Statement("""
     WHERE account = ? AND answer <> '' AND command IN (SELECT id FROM command WHERE status IS NULL)
 """)
 
-# Opens a question with its first attempt; at a further attempt it stays as it is. Another account may have
-# sent it before, and it may be answered already: then this row is closed from the beginning.
+# Opens a question with its first attempt. Another account may have sent it before, and it may be answered
+# already: then this row is closed from the beginning. At a further attempt it stays as it is, unless its time
+# is over: that begins anew when this attempt has ended.
 _OPEN_QUESTION = Statement("""
     INSERT INTO question
         (account, command, command_id, user, person, card, text, buttons, anyone, lasts, asked,
@@ -273,7 +290,8 @@ _OPEN_QUESTION = Statement("""
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
         (SELECT max(closed) FROM question WHERE asker = ?12 AND asker_command = ?13),
         coalesce((SELECT max(answer) FROM question WHERE asker = ?12 AND asker_command = ?13), ''))
-    ON CONFLICT (account, command) DO NOTHING
+    ON CONFLICT (account, command) DO UPDATE SET until = NULL
+        WHERE question.closed IS NULL AND question.until <= ?16
 """)
 
 # Forgets a question whose attempt certainly did not arrive, unless an earlier attempt is in doubt.
@@ -283,8 +301,16 @@ _FORGET_UNDELIVERED = Statement("""
         AND command IN (SELECT id FROM command WHERE id = ?2 AND unknown = 0)
 """)
 
+# Ends the time for an answer that had ended before the last attempt, which did not arrive.
+_END_TIME_AGAIN = Statement("""
+    UPDATE question SET until = ?3
+    WHERE account = ?1 AND command = ?2 AND closed IS NULL AND until IS NULL
+""")
+
 # Starts the time for an answer: the last attempt ended at ?3.
 _START_TIME = Statement("UPDATE question SET until = ?3 + lasts WHERE account = ?1 AND command = ?2")
+
+_START_TIMES = Statement("UPDATE question SET until = ?2 + lasts WHERE account = ?1 AND until IS NULL")
 
 # Forgets a question whose command has ended without an attempt that can have arrived.
 _FORGET_UNSENT = Statement("DELETE FROM question WHERE account = ?1 AND command = ?2 AND closed IS NULL")

@@ -318,6 +318,40 @@ async def test_after_an_uncertain_attempt_the_question_stays_open(questions: Que
     assert await questions.answers() == [("lock", "yes")]
 
 
+async def test_while_a_command_is_in_doubt_its_question_is_open_no_longer_than_its_time(
+    questions: QuestionsHarness,
+) -> None:
+    row_id = await questions.accept("lock")
+    await questions.begin("lock", lasts=3000)
+    await questions.journal.commands.end_unanswered(row_id, is_question=True)
+    assert await questions.open_ids() == ["lock"]
+    questions.clock.now += 8000
+    assert await questions.open_ids() == []
+    await questions.write("m1", "1")
+    assert await questions.answers() == []
+    await questions.begin("lock", lasts=3000)
+    assert await questions.open_ids() == ["lock"]
+    await questions.journal.commands.end_undelivered(row_id, is_question=True)
+    questions.clock.now += 1
+    assert await questions.open_ids() == []
+    await questions.begin("lock", lasts=3000)
+    await questions.finish("lock")
+    assert await questions.open_ids() == ["lock"]
+    await questions.write("m2", "1")
+    assert await questions.answers() == [("lock", "yes")]
+
+
+async def test_after_a_kill_during_an_attempt_the_time_for_an_answer_runs(
+    questions: QuestionsHarness,
+) -> None:
+    await questions.accept("lock")
+    await questions.begin("lock", lasts=3000)
+    questions.clock.now += 8000
+    assert await questions.open_ids() == ["lock"]
+    await questions.journal.commands.recover_attempts()
+    assert (await questions.get("lock")).until == questions.clock.now + 3000
+
+
 @pytest.mark.parametrize("status", [Status.FAILED, Status.EXPIRED, Status.REJECTED])
 async def test_a_command_that_was_not_sent_leaves_no_question(
     questions: QuestionsHarness, status: Status

@@ -114,7 +114,8 @@ class CommandProgress:
             self._waiting.separate(queue.members_of(row))
 
     async def end_unanswered(self, queue: ChatQueue, row: CommandRow) -> None:
-        await retry_until_stored(lambda: self._commands.end_unanswered(row.id))
+        is_question = bool(row.command.buttons)
+        await retry_until_stored(lambda: self._commands.end_unanswered(row.id, is_question=is_question))
         for member in queue.members_of(row):
             queue.change(member.id, unanswered=row.unanswered + 1, duplicate_possible=True)
 
