@@ -8,6 +8,7 @@
     │  ├─ Unreachable                   certainly not delivered; retry with back-off
     │  │  └─ NoContentYet               a download without bytes; retry, they may never come
     │  ├─ Throttled(retry_after)        certainly not delivered; slow down all sends
+    │  │  └─ LoginPostponed             no login for now; retry later, or when a person asks
     │  ├─ LoggedOut                     a person must log in
     │  │  └─ LoginEnded                 nothing is tried until a person asks
     │  ├─ LoginRefused                  WeChat refuses this account on this backend; do not retry
@@ -140,6 +141,13 @@ class Throttled(BackendError):
     def __init__(self, message: str | None = None, *, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class LoginPostponed(Throttled):
+    """WeChat does not let this account in now.
+
+    It is tried again after `retry_after` seconds, and at once when a person asks.
+    """
 
 
 class LoggedOut(BackendError):

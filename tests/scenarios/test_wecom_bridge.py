@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.forks import run_program
 from tests.support.wecom_home import BOT, WeComHome, at_wecom_home
 from wx2mqtt.simulator.wecom.simulated_wecom import HOME_BOT_ID
 
@@ -100,6 +103,30 @@ async def test_wrong_credentials_are_reported_and_not_tried_again(home: WeComHom
     state = await home.body("wx/login/state", state="refused")
     assert state["needs"] == "relogin"
     assert (await home.bot.get("wecom/state"))["refused"] == {"93019": 1}
+
+
+async def test_a_login_that_wecom_postpones_is_tried_at_once_when_somebody_asks(home: WeComHome):
+    await home.log_in()
+    await home.bot.post("wecom/settings", refusal_pause=0)
+
+    async def interrupt() -> None:
+        since = home.subscriber.count
+        await home.bot.post("fault", endpoint="aibot_subscribe", kind="ret", value=45009)
+        await home.bot.post("fault", endpoint="aibot_send_msg", kind="reset")
+        await home.publish("wx/out/me", "late")
+        state = await home.body("wx/login/state", state="interrupted", since=since)
+        assert "45009" in state["reason"]
+
+    await interrupt()
+    since = home.subscriber.count
+    assert (await home.send_request("login"))["status"] == "ok"
+    await home.body("wx/login/state", state="online", since=since)
+    await interrupt()
+    command = ["login", "-c", str(home.bridge.config)]
+    done = await home.in_thread(
+        run_program, command, env=dict(os.environ), folder=home.folder, timeout=MAX_WAIT_SECONDS
+    )
+    assert (done.returncode, b"45009" in done.stdout) == (0, True), done
 
 
 async def test_a_dead_subscription_is_made_anew(home: WeComHome):

@@ -121,6 +121,7 @@ class FakeAccountView:
         self.missing_safeguards = ""
         self.matches: list[MessageLine] = []
         self.had_login = True
+        self.is_login_postponed = False
         self.bot_owner: BotOwnerState | None = None
         self.refusal: BadCommand | None = None
         self.qr_image = b""
@@ -179,6 +180,8 @@ class FakeAccountView:
         self.done.append(("send", user, text, command_id))
 
     def request_login(self, *, new_owner: bool = False) -> None:
+        if self.refusal is not None:
+            raise self.refusal
         self.done.append(("new_owner",) if new_owner else ("login",))
 
     async def confirm_bot(self, bot_id: str) -> None:

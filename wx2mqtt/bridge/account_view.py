@@ -86,8 +86,16 @@ class AccountView:
         """The PNG of the QR code to scan; empty without one."""
         return self._components.status.qr_image
 
+    @property
+    def is_login_postponed(self) -> bool:
+        """Whether WeChat does not let the account in now, and `request_login` tries it at once."""
+        return self._ctx.login_requests.is_postponed
+
     def request_login(self, *, new_owner: bool = False) -> None:
-        """Shows a new QR code, like `request/login`; without effect while logged in, unless `new_owner`."""
+        """Shows a new QR code or tries a postponed login, like `request/login`. Raises `BadCommand`.
+
+        Without effect while logged in, unless `new_owner`.
+        """
         with self._ctx.in_log():
             self._ctx.login_requests.request_login(new_owner=new_owner)
 

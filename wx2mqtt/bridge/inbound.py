@@ -334,4 +334,4 @@ class ReceiveLoop:
 
     async def _pause(self, seconds: float) -> None:
         self._ctx.heartbeat("receive", seconds + POLL_WATCHDOG_SECONDS)
-        await asyncio.sleep(seconds)
+        await self._ctx.login_requests.pause_before_try(seconds)

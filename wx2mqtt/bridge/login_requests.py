@@ -8,9 +8,15 @@ Components put requests in the queue. Only `LoginSession` takes them out, and de
 from __future__ import annotations
 
 import asyncio
+import math
 from enum import Enum, auto
 
-from wx2mqtt.errors import LoggedOut
+from wx2mqtt.aio import wait_at_most
+from wx2mqtt.clock import loop_time
+from wx2mqtt.errors import BadCommand, LoggedOut
+
+# While WeChat has postponed the login, a person may have it tried at once, but not more often than this.
+MIN_TRY_INTERVAL_SECONDS = 10.0
 
 
 class LoginRequested(Exception):
@@ -56,6 +62,9 @@ class LoginRequests:
     | logout | ends the attempt | ends the login | is answered at once |
     | `LoggedOut` | | ends the login, only when `RECEIVING` | has no effect |
     | `LoginRenewed` | | lets the new login follow | has no effect |
+
+    While WeChat has postponed the login (`LoginPostponed`), a login request that has no effect otherwise ends
+    the pause before the next try.
     """
 
     def __init__(self) -> None:
@@ -70,6 +79,12 @@ class LoginRequests:
         #: Whether the owner has confirmed the code of a renewal, once that is known; None if no code was
         #: offered since the attempt began.
         self._renewal: asyncio.Future[bool] | None = None
+        #: Whether WeChat has postponed the login and has not accepted it since.
+        self.is_postponed = False
+        #: When a person may have a postponed login tried again, by `loop_time`.
+        self._next_try_at = 0.0
+        #: Ends the pause before the next try.
+        self._try_requested = asyncio.Event()
 
     @property
     def is_accepted(self) -> bool:
@@ -86,11 +101,23 @@ class LoginRequests:
     def request_login(self, *, new_owner: bool = False) -> None:
         """Asks for a new QR code; without effect once WeChat has accepted the login.
 
-        With `new_owner` it ends such a login, too, and lets another account become the owner.
+        With `new_owner` it ends such a login, too, and lets another account become the owner. A login that
+        WeChat has postponed is tried at once. Raises `BadCommand` where that was requested a moment ago.
         """
+        if self.is_postponed:
+            self._limit_tries()
         login_goes_on = self.is_accepted and self._logout_ended is None
         if new_owner or not login_goes_on:
             self._queue.put_nowait(LoginRequested(new_owner=new_owner))
+        elif self.is_postponed:
+            self._try_requested.set()
+
+    def _limit_tries(self) -> None:
+        seconds_left = self._next_try_at - loop_time()
+        if seconds_left > 0:
+            retry_after = math.ceil(seconds_left * 10) / 10
+            raise BadCommand("rate_limited", "login_tried", retry_after=retry_after)
+        self._next_try_at = loop_time() + MIN_TRY_INTERVAL_SECONDS
 
     def request_login_if_idle(self) -> None:
         """Asks for a new QR code if the session is idle and stays so."""
@@ -130,6 +157,16 @@ class LoginRequests:
         await asyncio.wait([self._renewal], timeout=seconds)
         return self._renewal.done() and self._renewal.result()
 
+    def end_postponement(self) -> None:
+        """Records that WeChat has accepted the login, or that none is tried any more."""
+        self.is_postponed = False
+        self._next_try_at = 0.0
+
+    async def pause_before_try(self, seconds: float) -> None:
+        """Waits `seconds`, or until somebody wants a postponed login to be tried."""
+        self._try_requested.clear()
+        await wait_at_most(self._try_requested, seconds)
+
     async def next_request(self) -> SessionRequest:
         """Waits for the next request that has an effect (see the table of the class)."""
         while True:
@@ -162,6 +199,7 @@ class LoginRequests:
         """Is idle until a login is requested; `request_logout` returns at once meanwhile."""
         self.phase = SessionPhase.IDLE
         self.new_owner = False
+        self.end_postponement()
         self._answer_logouts()
         request = await self._queue.get()
         while not isinstance(request, LoginRequested):

@@ -14,7 +14,7 @@ from wx2mqtt.bridge.bot_owner import BotOwner
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.clock import Backoff, now_ms
-from wx2mqtt.errors import ProtocolViolation, StoreError, Throttled, Unreachable
+from wx2mqtt.errors import LoginPostponed, ProtocolViolation, StoreError, Throttled, Unreachable
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import LoginState, Needs
 from wx2mqtt.values import frozen
@@ -76,6 +76,7 @@ class LoginStateTracker:
     ) -> None:
         """Sets the state; without `needs` the usual one of the state. `reason` is a sentence for people."""
         if state is LoginState.ONLINE:
+            self._ctx.login_requests.end_postponement()
             self._online_reason = reason
             offer = self._renewal
             if offer is None:
@@ -116,7 +117,14 @@ class LoginStateTracker:
 
     def set_interrupted(self, error: Exception) -> None:
         """Sets the state `interrupted`: the error is temporary, and the bridge tries again."""
-        message_key = "storage_trouble" if isinstance(error, StoreError) else "interrupted"
+        match error:
+            case StoreError():
+                message_key = "storage_trouble"
+            case LoginPostponed():
+                message_key = "login_postponed"
+                self._ctx.login_requests.is_postponed = True
+            case _:
+                message_key = "interrupted"
         self.set(LoginState.INTERRUPTED, self.text(message_key, why=str(error).removesuffix(".")))
 
     def on_answer(self) -> None:

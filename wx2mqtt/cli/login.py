@@ -140,8 +140,10 @@ class _LoginProgress:
         return bool(report["url"]) and report["url"] != self._previous["url"]
 
     def has_news(self, report: LoginReport) -> bool:
-        was_online_already = self._previous is self._before and self.is_online(report)
-        return was_online_already or report["reason"] != self._previous["reason"]
+        is_first = self._previous is self._before
+        # The reason may stay as it was: it is online already, or WeChat refuses the login again.
+        is_settled = self.is_online(report) or report["state"] == "interrupted"
+        return (is_first and is_settled) or report["reason"] != self._previous["reason"]
 
     def is_online(self, report: LoginReport) -> bool:
         return report["state"] == "online" and report["since"] != self._old_login_since

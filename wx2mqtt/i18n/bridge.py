@@ -47,6 +47,10 @@ BRIDGE_MESSAGES: Catalogue = {
         "WeChat says that this was too often; ask again in {retry_after:g} s",
         "微信提示操作过于频繁；请在 {retry_after:g} 秒后再试",
     ),
+    "login_tried": (
+        "the login was tried a moment ago; ask again in {retry_after:g} s",
+        "刚刚尝试过登录；请在 {retry_after:g} 秒后再试",
+    ),
     "not_taken": ("WeChat did not do it: {why}", "微信没有执行：{why}"),
     "not_done": (
         "WeChat does not answer, and nothing was changed; ask again later",
@@ -329,6 +333,10 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "online_unnamed": ("logged in", "已登录"),
     "online": ("logged in as {name}", "已登录：{name}"),
+    "login_postponed": (
+        "{why}; trying again later, and at once when a login is asked for",
+        "{why}；稍后会重试，请求登录时立即再试",
+    ),
     "interrupted": ("WeChat does not answer: {why}; trying again", "微信没有回应：{why}；正在重试"),
     "too_many_codes": (
         "{count} QR codes expired and nobody scanned; ask for a new one with request/login",

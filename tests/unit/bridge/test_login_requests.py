@@ -23,7 +23,15 @@ from tests.unit.bridge.session_harness import (
     qr_code,
 )
 from wx2mqtt.bridge.login_state import TRANSITIONS
-from wx2mqtt.errors import LoggedOut, LoginRefused, ProtocolViolation, Throttled, Unreachable
+from wx2mqtt.errors import (
+    BadCommand,
+    LoggedOut,
+    LoginPostponed,
+    LoginRefused,
+    ProtocolViolation,
+    Throttled,
+    Unreachable,
+)
 from wx2mqtt.model import Contact, Needs
 from wx2mqtt.model import LoginState as S
 from wx2mqtt.wechat.backend import ConfirmOnPhone, OnProgress, Scanned
@@ -99,6 +107,61 @@ def test_a_login_that_was_confirmed_is_not_thrown_away_for_a_new_code():
         assert session_harness.backend.resume_flags == [True]
 
     run_scenario(scenario, SlowContactsBackend())
+
+
+POSTPONED = LoginPostponed("45009", retry_after=3600)
+
+
+@pytest.mark.parametrize("is_accepted", [False, True], ids=["at the login", "while receiving"])
+def test_a_login_that_wechat_has_postponed_is_tried_when_somebody_asks_but_not_again_within_ten_seconds(
+    is_accepted: bool,
+):
+    async def scenario(session_harness: SessionHarness) -> None:
+        backend, requests = session_harness.backend, session_harness.ctx.login_requests
+
+        def tries() -> int:
+            return len(backend.cursors if is_accepted else backend.resume_flags)
+
+        if is_accepted:
+            backend.logins.append([logged_in(resumed=True)])
+            backend.answers += [POSTPONED] * 3 + [batch(1)]
+        else:
+            backend.logins += [[POSTPONED]] * 3 + [[logged_in(resumed=True)]]
+        await session_harness.run_for(60)
+        assert (session_harness.state, tries()) == (S.INTERRUPTED, 1)
+        requests.request_login()
+        await session_harness.run_for(4)
+        assert tries() == 2
+        for new_owner in (False, True):
+            with pytest.raises(BadCommand) as caught:
+                requests.request_login(new_owner=new_owner)
+            assert (caught.value.code, caught.value.facts) == ("rate_limited", {"retry_after": 6.0})
+        await session_harness.run_for(6)
+        assert tries() == 2
+        requests.request_login()
+        await session_harness.run_for(10)
+        requests.request_login()
+        await session_harness.run_for(1)
+        assert session_harness.state == S.ONLINE
+        tries_until_online = tries()
+        for _ in range(2):
+            requests.request_login()  # it is online: this has no effect, however often it comes
+        await session_harness.run_for(3600)
+        assert tries() == tries_until_online
+
+    run_scenario(scenario)
+
+
+def test_a_pause_that_wechat_demands_is_not_ended_by_a_request():
+    async def scenario(session_harness: SessionHarness) -> None:
+        session_harness.backend.logins.append([logged_in(resumed=True)])
+        session_harness.backend.answers += [Throttled("too often", retry_after=60), batch(1)]
+        await session_harness.run_for(10)
+        session_harness.ctx.login_requests.request_login()
+        await session_harness.run_for(10)
+        assert session_harness.state == S.INTERRUPTED
+
+    run_scenario(scenario)
 
 
 def test_asking_twice_gives_one_new_code():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from wx2mqtt.cli.login import LoginReport, _LoginProgress
 
 
@@ -48,6 +50,7 @@ def test_a_code_is_shown_once_and_a_reason_when_it_changes():
     assert not progress.has_news(code)
 
 
-def test_a_bridge_that_is_online_already_is_reported():
-    before = report("online", reason="online")
+@pytest.mark.parametrize("state", ["online", "interrupted"])
+def test_a_state_that_stays_as_it_was_is_reported_once(state: str):
+    before = report(state, reason="as before")
     assert _LoginProgress(before, new_owner=False).has_news(before)

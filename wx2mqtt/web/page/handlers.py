@@ -156,8 +156,7 @@ class PageHandlers:
 
     async def request_login(self, _request: Request, view: AccountView) -> Response:
         log.info("login asked for on the page", account=view.name)
-        view.request_login()
-        return _redirect_to_page("login", view.name, "wechat")
+        return _request_login(view, "try" if view.is_login_postponed else "login")
 
     async def enter_verification_code(self, request: Request, view: AccountView) -> Response:
         """POST /accounts/<account>/number with `number`, the verification code that the phone shows."""
@@ -168,8 +167,7 @@ class PageHandlers:
 
     async def request_new_owner(self, _request: Request, view: AccountView) -> Response:
         log.info("login of a new owner asked for on the page", account=view.name)
-        view.request_login(new_owner=True)
-        return _redirect_to_page("new_owner", view.name, "wechat")
+        return _request_login(view, "new_owner", new_owner=True)
 
     async def confirm_bot(self, request: Request, view: AccountView) -> Response:
         """POST /accounts/<account>/confirm-bot with `bot`: the bot that the page showed is the operator's."""
@@ -254,6 +252,15 @@ async def _form_field(request: Request, name: str) -> str:
         return (await read_form(request)).get(name, "")
     except BadForm:
         return ""
+
+
+def _request_login(view: AccountView, notice: str, *, new_owner: bool = False) -> Response:
+    """Requests a login; the page shows `notice`, or that the login was tried a moment ago."""
+    try:
+        view.request_login(new_owner=new_owner)
+    except BadCommand:
+        notice = "tried"
+    return _redirect_to_page(notice, view.name, "wechat")
 
 
 async def _say_of_owner(

@@ -26,6 +26,8 @@ NOTICES: Mapping[str, str] = {
     "no_recipient": "said_no_recipient",
     "login": "said_login",
     "new_owner": "said_login",
+    "try": "said_try",
+    "tried": "said_tried",
     "logout": "said_logout",
     "bot": "said_bot",
     "owner": "said_owner",

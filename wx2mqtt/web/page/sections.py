@@ -141,17 +141,24 @@ def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
         return verification_code_form(account, page_text)
     if state.can_log_out:
         question = owner_section(account, snapshot.view.bot_owner, page_text)
+        try_now = None
+        if snapshot.view.is_login_postponed:
+            try_now = _login_form(account, "try_login", page_text)
         log_out = tag("a", page_text("log_out"), href=f"accounts/{account}/logout", class_="button")
-        return join_html([question, log_out])
+        return join_html([question, try_now, log_out])
     if not state.login_button:
         return Markup()
-    style = "main" if state.login_button == "log_in" else None
-    button = tag("button", page_text(state.login_button), class_=style)
-    form = tag("form", button, method="post", action=f"accounts/{account}/login")
+    form = _login_form(account, state.login_button, page_text)
     if not snapshot.view.had_login:
         return form
     new_owner = tag("a", page_text("new_owner"), href=f"accounts/{account}/new-owner")
     return join_html([form, tag("p", new_owner)])
+
+
+def _login_form(account: str, button_key: str, page_text: PageText) -> Markup:
+    style = None if button_key == "new_code" else "main"
+    button = tag("button", page_text(button_key), class_=style)
+    return tag("form", button, method="post", action=f"accounts/{account}/login")
 
 
 # Problems and figures

@@ -17,7 +17,15 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.clock import Backoff
-from wx2mqtt.errors import BackendError, LoginRefused, OutcomeUnknown, Rejected, Throttled, Unreachable
+from wx2mqtt.errors import (
+    BackendError,
+    LoginPostponed,
+    LoginRefused,
+    OutcomeUnknown,
+    Rejected,
+    Throttled,
+    Unreachable,
+)
 from wx2mqtt.i18n.wechat import wecom_text
 from wx2mqtt.model import Json
 from wx2mqtt.wechat.backend import BackendOptions
@@ -105,7 +113,7 @@ class WeComClient:
            first one begins the time of which a process that is killed loses what is not stored.
         3. The connection is opened, and WeCom answers the subscription with 0.
 
-        Raises `LoginRefused` for wrong credentials, which is saved; `Throttled` for another refusal;
+        Raises `LoginRefused` for wrong credentials, which is saved; `LoginPostponed` for another refusal;
         `Unreachable` with the pause after it; `StoreError`.
         """
         await self.disconnect()
@@ -123,7 +131,7 @@ class WeComClient:
         except LoginRefused as why:
             await login.record_end(End.REFUSED, str(why))
             raise
-        except Throttled:
+        except LoginPostponed:
             self._refusals += 1
             raise
         self._refusals = 0
@@ -149,7 +157,7 @@ class WeComClient:
         if reaction_to(answer.errcode) is Reaction.REFUSED:
             return LoginRefused(self.text("refused", **facts), is_correctable=True)
         pause = REFUSED_PAUSES_SECONDS[min(self._refusals, len(REFUSED_PAUSES_SECONDS) - 1)]
-        return Throttled(self.text("not_now", **facts), retry_after=pause)
+        return LoginPostponed(self.text("not_now", **facts), retry_after=pause)
 
     async def close_ended(self) -> float:
         """Closes the connection, which has ended; returns the seconds until `subscribe` may be called."""

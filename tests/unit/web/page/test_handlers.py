@@ -12,7 +12,7 @@ import structlog.testing
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.page import FakeAccountView, PageElements, bridge, entry, line, login, wait_forever
 from tests.support.web import application_client, options
-from wx2mqtt.errors import Problem
+from wx2mqtt.errors import BadCommand, Problem
 from wx2mqtt.model import LoginState, Needs
 from wx2mqtt.web.page import handlers as module
 from wx2mqtt.web.page.contacts import PEOPLE_PER_PAGE
@@ -168,6 +168,19 @@ async def test_to_log_in_is_a_button(http, view):
     assert answer.status_code == 303
     assert urljoin("/accounts/home/login", answer.headers["location"]) == "/?said=login#home-wechat"
     assert view.done == [("login",)]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [(None, "tries to log in now"), (BadCommand("rate_limited", "login_tried"), "Wait ten seconds")],
+)
+@pytest.mark.parametrize("path", ["login", "new-owner"])
+async def test_a_postponed_login_is_tried_by_a_button_and_not_twice_at_once(http, view, refusal, words, path):
+    view.is_login_postponed, view.refusal = True, refusal
+    answer = await http.post(f"/accounts/home/{path}")
+    assert answer.status_code == 303
+    if path == "login" or refusal:
+        assert words in (await http.get(urljoin(f"/accounts/home/{path}", answer.headers["location"]))).text
 
 
 async def test_to_log_out_is_a_question_first(http, view):

@@ -108,6 +108,14 @@ def test_the_buttons_are_those_that_mean_something(state):
     assert [link["href"] for link, _ in links] == wanted
 
 
+def test_a_login_that_wechat_has_postponed_can_be_tried_at_once():
+    view = FakeAccountView()
+    view.is_login_postponed = True
+    page = PageElements(f"<main>{parts_of(view=view, login=login(LoginState.INTERRUPTED))['acts']}</main>")
+    ((form, button),) = page.all("form")
+    assert (form["action"], button) == ("accounts/home/login", "Try the login now")
+
+
 def test_before_the_first_login_there_is_no_other_account_to_choose():
     view = FakeAccountView()
     view.had_login = False
