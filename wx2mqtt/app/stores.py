@@ -93,18 +93,21 @@ async def open_stores(
         folder = StoreFolder.open(path)
         stack.callback(folder.close)
         if storage.url is None:
-            stores = await _open_in_folder(folder, on_commit_point, lease)
+            stores = await _open_in_folder(stack, folder, on_commit_point, lease)
         else:
-            stores = await _open_in_database(folder, loaded, on_commit_point, lease)
-        stack.push_async_callback(stores.database.close)
+            stores = await _open_in_database(stack, folder, loaded, on_commit_point, lease)
         if stores.search_index is not None:
             stack.push_async_callback(stores.search_index.close)
         yield stores
 
 
-async def _open_in_folder(folder: StoreFolder, on_commit_point: OnCommitPoint, lease: Lease) -> Stores:
+async def _open_in_folder(
+    stack: AsyncExitStack, folder: StoreFolder, on_commit_point: OnCommitPoint, lease: Lease
+) -> Stores:
+    """Opens the file of the database, which `stack` closes."""
     path = folder.path
     database = await SqliteDatabase.open(path / DATABASE_NAME, on_commit_point)
+    stack.push_async_callback(database.close)
     if database.set_aside is not None:
         log.error("damaged database set aside; a new one was begun", set_aside=str(database.set_aside))
     return Stores(
@@ -120,8 +123,13 @@ async def _open_in_folder(folder: StoreFolder, on_commit_point: OnCommitPoint, l
 
 
 async def _open_in_database(
-    folder: StoreFolder, loaded: LoadedSettings, on_commit_point: OnCommitPoint, lease: Lease
+    stack: AsyncExitStack,
+    folder: StoreFolder,
+    loaded: LoadedSettings,
+    on_commit_point: OnCommitPoint,
+    lease: Lease,
 ) -> Stores:
+    """Connects to the database, whose connections `stack` closes."""
     from wx2mqtt.store.postgresql_blobs import DatabaseBlobs  # noqa: PLC0415 - these need further libraries
 
     try:
@@ -136,11 +144,11 @@ async def _open_in_database(
         loop.call_soon_threadsafe(lost.emit)
 
     database = await open_database(loaded, on_commit_point, on_lost)
+    stack.push_async_callback(database.close)
     logins = encrypted_logins(loaded, database)
     try:
         await logins.check_keys()
     except WrongStoreKey:
-        await database.close()
         raise wrong_key_error(loaded) from None
     marks = SharedMarks(database)
     await marks.count(folder.path / SESSIONS_FOLDER)

@@ -44,9 +44,13 @@ _SERVER_KEEPALIVE = (
 def connect(url: str, *, read_only: bool = False) -> PostgresqlConnection:
     """Connects; blocking. Raises the errors of psycopg. One that may write gets keepalives on both sides."""
     connection = psycopg.connect(connection_address(url), autocommit=True)
-    connection.execute("SET client_encoding TO 'UTF8'")
-    connection.execute("SET default_transaction_read_only TO on" if read_only else _SERVER_KEEPALIVE)
-    return PostgresqlConnection(connection)
+    try:
+        connection.execute("SET client_encoding TO 'UTF8'")
+        connection.execute("SET default_transaction_read_only TO on" if read_only else _SERVER_KEEPALIVE)
+        return PostgresqlConnection(connection)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def connection_address(url: str) -> str:

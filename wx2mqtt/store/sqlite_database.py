@@ -211,9 +211,7 @@ def _open(path: Path) -> OpenDatabase:
             _configure(writer, path)
         fresh = _migrate(writer) == 0
         _suspect_mark(path).unlink(missing_ok=True)
-        reader = _connect(path)
-        reader.execute("PRAGMA query_only = ON")
-        reader.execute("PRAGMA cache_size = -1000")
+        reader = _open_reader(path)
     except BaseException:
         writer.close()
         raise
@@ -298,6 +296,17 @@ def _open_writer(path: Path) -> SqliteConnection:
         if os.path.lexists(file):
             make_private_file(file)
     return _connect(path)
+
+
+def _open_reader(path: Path) -> SqliteConnection:
+    reader = _connect(path)
+    try:
+        reader.execute("PRAGMA query_only = ON")
+        reader.execute("PRAGMA cache_size = -1000")
+    except BaseException:
+        reader.close()
+        raise
+    return reader
 
 
 def _connect(path: Path) -> SqliteConnection:

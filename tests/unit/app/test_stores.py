@@ -5,14 +5,19 @@ from __future__ import annotations
 import base64
 import shlex
 import sys
+import threading
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from tests.support.postgresql import empty_database
+from wx2mqtt.app import stores
 from wx2mqtt.app.stores import open_stores
 from wx2mqtt.cli.operations import EXIT_CONFIGURATION, EXIT_TEMPORARY, exit_code
 from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.settings.loader import LoadedSettings, load
+from wx2mqtt.store import encrypted_logins
 from wx2mqtt.wechat.registry import BACKENDS
 
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -65,12 +70,42 @@ async def test_a_server_that_is_not_there_is_tried_again_by_systemd(load_setting
     assert len(text.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "call",
+    [f"{encrypted_logins.__name__}.EncryptedLogins.check_keys", f"{stores.__name__}.SharedMarks.count"],
+)
+async def test_a_store_in_a_database_that_cannot_be_used_is_closed(load_settings, monkeypatch, call):
+    monkeypatch.setattr(call, failing)
+    settings = load_settings(empty_database())
+    await check_that_nothing_stays_open(settings)
+
+
+async def test_a_store_in_a_folder_that_cannot_be_used_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "SearchIndex", failing)
+    file = tmp_path / "wx2mqtt.yaml"
+    file.write_text(f"storage: {{path: {tmp_path}/store}}")
+    await check_that_nothing_stays_open(load(file, {}, BACKENDS))
+
+
+def failing(*_: object) -> NoReturn:
+    raise StoreError("the store is full")
+
+
+async def check_that_nothing_stays_open(settings: LoadedSettings) -> None:
+    before = set(threading.enumerate())
+    with pytest.raises(StoreError, match="full"):
+        async with open_stores(settings, {}, lambda _: None):
+            pass
+    left = set(threading.enumerate()) - before
+    assert not [thread.name for thread in left if thread.name.startswith("store-")]
+
+
 async def test_without_a_url_the_library_of_the_database_is_not_loaded(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "wx2mqtt.store.postgresql_database", raising=False)
     file = tmp_path / "wx2mqtt.yaml"
     file.write_text(f"storage: {{path: {tmp_path}/store}}")
-    async with open_stores(load(file, {}, BACKENDS), {}, lambda _: None) as stores:
-        assert stores.people_file is not None
+    async with open_stores(load(file, {}, BACKENDS), {}, lambda _: None) as opened:
+        assert opened.people_file is not None
     assert "wx2mqtt.store.postgresql_database" not in sys.modules
     with pytest.raises(StoreError):
-        await stores.database.read(lambda _: None)
+        await opened.database.read(lambda _: None)
