@@ -271,6 +271,34 @@ async def test_an_oversized_body_is_refused_before_it_is_sent(sender_client):
     assert b"4194304" in answer  # the words name the limit
 
 
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/send/wife", "image/png"),
+        ("/send/wife?name=a.bin", "application/octet-stream"),
+        ("/send/wife", "multipart/form-data; boundary=x"),
+        ("/gotify/message", "multipart/form-data; boundary=x"),
+        ("/gotify/message", "application/json"),
+        ("/ntfy/wife", "text/plain"),
+        ("/ntfy/wife?filename=a.bin", "text/plain"),
+        ("/ntfy", "application/json"),
+        ("/hook/alertmanager", "application/json"),
+    ],
+)
+async def test_30_gb_are_refused_when_they_are_announced(sender_client, path, media_type):
+    """The client waits for 100 Continue, as curl does. It gets none, and sends nothing."""
+    head = request_head(
+        f"Content-Type: {media_type}",
+        "Content-Length: 30000000000",
+        "Expect: 100-continue",
+        "Connection: close",
+        path=path,
+    )
+    answer = await send_raw(sender_client, head)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"at most" in answer or b"larger than" in answer, answer  # the words name the limit
+
+
 async def test_an_endless_body_is_refused_at_its_limit(sender_client):
     async def endless() -> AsyncIterator[bytes]:
         while True:

@@ -1,7 +1,7 @@
 """Stores the files of commands, from wherever they come, and hands them to the backend.
 
     store         the file that came with a command: at `path`, in `data`, or as the payload
-    store_upload  a file that came before its command
+    store_upload  a file that came before its command; check_upload refuses its size before it comes
     fetch         the file at the `url` of a command
 
 Each file is checked while it is stored (`attachment_checks.py`): of a refused one nothing stays.
@@ -73,14 +73,22 @@ class Attachments:
         except TimeoutError:
             raise BadCommand("bad_file", "file_too_slow") from None
 
+    def check_upload(self, kind: str, size: int) -> None:
+        """Checks what is known of an upload before it comes: its kind and size. Raises `BadCommand`."""
+        if kind not in self._limits:
+            raise BadCommand("unsupported", "unsupported_kind", kind=kind)
+        if size > max_bytes(kind, self._limits):
+            raise file_too_large_error(kind, self._limits)
+        if size > self._ctx.shared.free_bytes_for_commands:
+            raise _no_room_error()
+
     async def store_upload(self, kind: str, chunks: AsyncGenerator[bytes, None]) -> Blob:
         """Stores a file that comes in pieces, before its command is known. Raises `BadCommand`.
 
         `kind` is the kind as which it will be sent, or file. Raises also what `chunks` raises, and leaves no
         file then. A caller that stores no command with the file calls `release`.
         """
-        if kind not in self._limits:
-            raise BadCommand("unsupported", "unsupported_kind", kind=kind)
+        self.check_upload(kind, 0)
         return await self._store_chunks(kind, chunks)
 
     async def fetch(self, command: Command, seconds: float) -> Blob:
@@ -132,17 +140,19 @@ class Attachments:
         return Attachment(file=self._blobs.path_of(blob).absolute(), name=name, blob=blob)
 
     async def _store_chunks(self, requested_kind: str, chunks: AsyncGenerator[bytes, None]) -> Blob:
-        full_error = BadCommand("storage_full", "no_room_for_file")
-        screened = screen_content(
-            chunks, requested_kind, self._limits, self._ctx.shared.free_bytes_for_commands, full_error
-        )
+        free_bytes = self._ctx.shared.free_bytes_for_commands
+        screened = screen_content(chunks, requested_kind, self._limits, free_bytes, _no_room_error())
         async with aclosing(chunks), aclosing(screened):
             try:
                 return await self._blobs.store(screened, max_bytes(requested_kind, self._limits))
             except (DeclaredSizeTooLarge, SizeLimitExceeded):
                 raise file_too_large_error(requested_kind, self._limits) from None
             except StoreFull:
-                raise full_error from None
+                raise _no_room_error() from None
+
+
+def _no_room_error() -> BadCommand:
+    return BadCommand("storage_full", "no_room_for_file")
 
 
 async def _yield_chunks(chunks: Iterable[bytes]) -> AsyncGenerator[bytes, None]:

@@ -142,6 +142,25 @@ async def test_an_upload_needs_a_kind_that_the_backend_can_send(harness: Attachm
     assert refused.value.code == "unsupported"
 
 
+@pytest.mark.parametrize(
+    ("kind", "size", "code"),
+    [
+        ("image", 2_001, "too_large"),
+        ("file", 1_000_001, "too_large"),
+        ("file", 951, "storage_full"),
+        ("voice", 1, "unsupported"),
+    ],
+)
+async def test_the_size_of_an_upload_is_refused_before_it_comes(
+    harness: AttachmentsHarness, kind: str, size: int, code: str
+):
+    harness.quota.limit = 1_000  # 50 of them are for messages
+    with pytest.raises(BadCommand) as refused:
+        harness.attachments.check_upload(kind, size)
+    assert refused.value.code == code
+    harness.attachments.check_upload("file", 950)
+
+
 async def test_a_url_is_fetched_with_the_limits_of_kind_and_settings(harness: AttachmentsHarness):
     command = Command(user="wife", kind="file", url="http://camera.lan/log/today")
     blob = await harness.attachments.fetch(command, 5.0)

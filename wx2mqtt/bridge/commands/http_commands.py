@@ -69,12 +69,22 @@ class CommandCalls:
         #: Without it two equal webhooks at once would both be the first.
         self._webhook_lock = asyncio.Lock()
 
+    def check_upload(self, kind: str, size: int) -> None:
+        """Refuses the file of a call for its size, before it comes. Raises `CallRefused`."""
+        try:
+            self._attachments.check_upload(kind, size)
+        except BadCommand as bad:
+            raise self._refusal_of(bad) from None
+
     async def store_upload(self, kind: str, chunks: AsyncGenerator[bytes, None]) -> Blob:
         """Stores the file of a call; who makes no command of it calls `release`. Raises `CallRefused`."""
         try:
             return await self._attachments.store_upload(kind, chunks)
         except BadCommand as bad:
-            raise CallRefused(bad.code, rejection_text(self._ctx.language, bad)) from None
+            raise self._refusal_of(bad) from None
+
+    def _refusal_of(self, bad: BadCommand) -> CallRefused:
+        return CallRefused(bad.code, rejection_text(self._ctx.language, bad))
 
     async def release(self, upload: Blob) -> None:
         """Deletes the file of a call that became no command."""

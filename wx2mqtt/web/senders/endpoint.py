@@ -254,7 +254,7 @@ class _Call:
         recipient = find_recipient(named or "", sender, self._first_account)
         storing = self._find_account(recipient).command_calls
         plan = self._interface.plan_body(head)
-        reader = BodyReader(self._request, head, self._endpoint.budget, storing.store_upload)
+        reader = BodyReader(self._request, head, self._endpoint.budget, storing)
         is_kept = False
         try:
             body = await reader.read(plan)

@@ -1,28 +1,42 @@
 """Reads the bodies of senders: into memory within limits, or piece by piece into the store.
 
-`BodyReader.read` does what a `BodyPlan` says. A client must send a piece within `STALL_SECONDS`, and the
-whole within `transfer_seconds` of its size.
+`BodyReader.read` does what a `BodyPlan` says. A body whose announced size is too large is refused before a
+byte of it is read; a client that waits for 100 Continue then sends none.
+
+A client must send a piece within `STALL_SECONDS`, and the whole within `transfer_seconds` of its size.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from http import HTTPStatus
+from typing import Protocol
 
 from starlette.requests import ClientDisconnect, Request
 
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.limits import MAX_PENDING_BYTES, transfer_seconds
+from wx2mqtt.limits import KIB, MAX_PENDING_BYTES, transfer_seconds
 from wx2mqtt.model import Blob
 from wx2mqtt.web.senders.interface import BodyForm, BodyPlan, RequestBody, RequestHead, UploadedFile
 from wx2mqtt.web.senders.multipart import MultipartBody
 
 STALL_SECONDS = 30.0  # in which the next piece of a body must come
 
-# A function that stores a file of some kind from its pieces. It raises `CallRefused` and `StoreError`.
-StoreUpload = Callable[[str, AsyncGenerator[bytes, None]], Awaitable[Blob]]
+# What a form may have besides its fields and its file: boundaries, and the headers of its parts.
+PART_HEADS_BYTES = 64 * KIB
+
+
+class UploadStore(Protocol):
+    """Stores the files of calls. Its methods raise `CallRefused`, and `store_upload` raises `StoreError`."""
+
+    def check_upload(self, kind: str, size: int) -> None:
+        """Refuses a file of this size that is still to come."""
+
+    async def store_upload(self, kind: str, chunks: AsyncGenerator[bytes, None]) -> Blob:
+        """Stores a file from its pieces."""
+        ...
 
 
 class BadBody(Exception):
@@ -52,11 +66,13 @@ class MemoryBudget:
 class BodyReader:
     """Reads the body of one request. Call `release_memory` when its command was stored or refused."""
 
-    def __init__(self, request: Request, head: RequestHead, budget: MemoryBudget, store: StoreUpload) -> None:
+    def __init__(
+        self, request: Request, head: RequestHead, budget: MemoryBudget, uploads: UploadStore
+    ) -> None:
         self._request = request
         self._head = head
         self._budget = budget
-        self._store_file = store
+        self._uploads = uploads
         #: Bytes of this body that were taken from the budget.
         self._taken_bytes = 0
         #: The stored file of the body. The caller releases it, unless it becomes part of a command.
@@ -64,13 +80,11 @@ class BodyReader:
         self._pieces = _timely_pieces(request)
 
     async def read(self, plan: BodyPlan) -> RequestBody:
-        """Returns the body. Raises `BadBody`, `BadCommand`, and what `store` raises."""
-        declared = int(self._request.headers.get("content-length", "0"))
+        """Returns the body. Raises `BadBody`, `BadCommand`, and what an `UploadStore` raises."""
+        self._check_announced_size(plan)
         async with aclosing(self._pieces):
             match plan.form:
                 case BodyForm.BYTES:
-                    if declared > plan.max_bytes:
-                        raise too_large(plan.max_bytes)
                     return RequestBody(data=await self._read_bytes(plan.max_bytes))
                 case BodyForm.FILE:
                     blob = await self._store(plan.kind, self._pieces)
@@ -80,8 +94,24 @@ class BodyReader:
                 case BodyForm.MULTIPART:
                     return await self._read_multipart(plan)
 
+    def _check_announced_size(self, plan: BodyPlan) -> None:
+        """Refuses a body that says in its head that it is too large."""
+        size = int(self._request.headers.get("content-length", "0"))
+        max_size_without_file = plan.max_bytes
+        if plan.form is BodyForm.MULTIPART:
+            max_size_without_file += PART_HEADS_BYTES
+        if size <= max_size_without_file:
+            return
+        match plan.form:
+            case BodyForm.BYTES:
+                raise too_large(plan.max_bytes)
+            case BodyForm.FILE | BodyForm.TEXT_OR_FILE:
+                self._uploads.check_upload(plan.kind, size)
+            case BodyForm.MULTIPART:
+                self._uploads.check_upload(plan.kind, size - max_size_without_file)
+
     async def _store(self, kind: str, pieces: AsyncGenerator[bytes, None]) -> Blob:
-        self.stored = await self._store_file(kind, pieces)
+        self.stored = await self._uploads.store_upload(kind, pieces)
         return self.stored
 
     def release_memory(self) -> None:

@@ -116,9 +116,12 @@ async def test_a_file_is_sent_as_what_it_is_and_released_if_it_is_refused(harnes
     assert all(other.sha256 not in path.name for path in harness.media_files)
 
 
-async def test_a_file_that_is_too_large_is_refused_while_it_comes(harness, calls):
+async def test_a_file_that_is_too_large_is_refused_before_it_comes_and_while_it_comes(harness, calls):
+    with pytest.raises(CallRefused) as announced:
+        calls.check_upload("file", 1_000_001)
     with pytest.raises(CallRefused) as caught:
         await store_upload(calls, b"x" * 1_000_001)
+    assert (announced.value.code, str(announced.value)) == (caught.value.code, str(caught.value))
     assert caught.value.code == "too_large"
     assert harness.media_files == []
 

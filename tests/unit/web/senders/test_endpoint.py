@@ -39,6 +39,9 @@ class FakeCommandCalls:
         result = None if wait is None else {"status": "sent"}
         return AcceptedCall(command_id="c1", row_id=1, time=1, result=result)
 
+    def check_upload(self, _kind, _size):
+        pass
+
     async def store_upload(self, _kind, pieces):
         data = b"".join([piece async for piece in pieces])
         return Blob(sha256="ab", size=len(data), mime="text/plain", path="ab")

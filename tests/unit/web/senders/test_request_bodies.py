@@ -11,7 +11,13 @@ from tests.support.rows import every_row
 from wx2mqtt.model import Blob
 from wx2mqtt.web.senders import request_bodies
 from wx2mqtt.web.senders.interface import BodyForm, BodyPlan, RequestHead
-from wx2mqtt.web.senders.request_bodies import BadBody, BodyReader, MemoryBudget
+from wx2mqtt.web.senders.request_bodies import PART_HEADS_BYTES, BadBody, BodyReader, MemoryBudget
+
+MAX_FILE_BYTES = 1000
+
+
+class TooLarge(Exception):
+    pass
 
 
 class FakeFileStore:
@@ -20,7 +26,12 @@ class FakeFileStore:
     def __init__(self):
         self.stored = []
 
-    async def __call__(self, kind, pieces):
+    def check_upload(self, kind, size):
+        assert kind == "image"
+        if size > MAX_FILE_BYTES:
+            raise TooLarge
+
+    async def store_upload(self, kind, pieces):
         data = b"".join([piece async for piece in pieces])
         self.stored.append((kind, data))
         return Blob(sha256="ab", size=len(data), mime="image/png", path="ab")
@@ -58,9 +69,26 @@ async def test_bytes_are_kept_to_their_limit():
     assert (caught.value.status, caught.value.bad.facts) == (413, {"limit": 100})
 
 
-async def test_an_announced_size_is_refused_before_a_byte_is_read():
-    with pytest.raises(BadBody):
-        await reader_of([], declared=101).read(plan(BodyForm.BYTES))
+@every_row(
+    ("form", "max_bytes"),
+    [
+        (BodyForm.BYTES, 100),
+        (BodyForm.FILE, MAX_FILE_BYTES),
+        (BodyForm.TEXT_OR_FILE, MAX_FILE_BYTES),
+        (BodyForm.MULTIPART, MAX_FILE_BYTES + 100 + PART_HEADS_BYTES),
+    ],
+)
+def test_an_announced_size_is_refused_before_a_byte_is_read(form, max_bytes):
+    def read_announced(size):
+        pieces = [] if size > max_bytes else [b"--x", None]
+        asyncio.run(reader_of(pieces, "multipart/form-data; boundary=x", declared=size).read(plan(form)))
+
+    for size in (max_bytes + 1, 30 * 10**9):
+        with pytest.raises(BadBody if form is BodyForm.BYTES else TooLarge):
+            read_announced(size)
+    with pytest.raises(BadBody) as broken_off:
+        read_announced(max_bytes)
+    assert broken_off.value.status == 408, "it is read"
 
 
 async def test_a_file_goes_to_the_store_piece_by_piece():
