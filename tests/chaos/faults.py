@@ -382,7 +382,7 @@ def _receipt_first() -> None:
     batch, record = Receiver._batch, ReceivedMessages.record
 
     def answered(self: Any, cursor: Any, read: Any) -> Any:
-        self._receipts.send(read.answerable)
+        self._receipts.send(read.answerable.values())
         return batch(self, cursor, read)
 
     async def record_late(self: Any, *arguments: Any) -> Any:

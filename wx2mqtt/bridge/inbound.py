@@ -217,6 +217,8 @@ class InboundMessages:
         if recorded.last_payload is not None:
             self._status.show_last(recorded.last_payload)
         ctx.broker.flush()
+        if recorded.message_keys:
+            ctx.backend.on_published(recorded.message_keys)
         if recorded.messages or recorded.events:
             ctx.shared.changes.notify()
         if recorded.answers.proven or recorded.answers.updates:

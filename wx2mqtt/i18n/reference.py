@@ -38,7 +38,7 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "name=value, for a backend of another package": "名称=值，供其他软件包的后端使用",
     "a file with one such option a line": "每行一个此类选项的文件",
     "how a scan names this program to WeCom": "扫码时向企业微信报告的程序名",
-    "the answer to each stored message; null: none": "每条已存储消息的回复；null：不回复",
+    "the answer to each message that is published; null: none": "每条已发布消息的回复；null：不回复",
     "the name of the bot in groups, where it has blanks: @name is no part of a text": "机器人在群中的名字（含空格时填写）：文字中不包含 @名字",
     "WeCom: the userid of the owner, who need not be named otherwise": "企业微信：主人的 userid，设置后无需另行指定",
     "Web WeChat": "网页版微信",

@@ -180,7 +180,7 @@ class WeCom(Section):
     secret: Secret | None = Field(None, description="better in secret_file")
     secret_file: FilePath | None = Field(None, description="a file that holds the secret of that bot")
     source: Text = Field("wx2mqtt", description="how a scan names this program to WeCom")
-    receipt: Text | None = Field("✓", description="the answer to each stored message; null: none")
+    receipt: Text | None = Field("✓", description="the answer to each message that is published; null: none")
     bot_name: Text | None = Field(
         None, description="the name of the bot in groups, where it has blanks: @name is no part of a text"
     )

@@ -90,6 +90,7 @@ class ReceivedMessages(JournalPart):
             repeated=len(items) - len(new_items),
             last_payload=payloads[-1] if payloads else None,
             seq=newest_seq,
+            message_keys=tuple(message.key for message in messages),
             kinds=Counter(message.kind for message in messages),
             outbox=outbox,
             answers=matching.answers,

@@ -230,6 +230,8 @@ class RecordResult:
     last_payload: bytes | None
     #: The newest seq of the account.
     seq: int
+    #: The keys of the new messages.
+    message_keys: tuple[str, ...] = ()
     #: The new messages by kind.
     kinds: Mapping[str, int] = field(default_factory=dict)
     #: The publications that may go out at once.

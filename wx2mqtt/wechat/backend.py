@@ -18,7 +18,7 @@ All errors are subclasses of `BackendError`. No method logs a secret or puts one
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import field
 from typing import Any, Protocol
@@ -384,6 +384,13 @@ class Backend(Protocol):
         Returns an empty batch when a poll ended without news. Must not be called twice at the same time.
         Raises `LoggedOut`, `Unreachable`, `Throttled`, `ProtocolViolation`.
         """
+
+    def on_published(self, keys: Collection[str]) -> None:  # noqa: ARG002 - the signature is for backends
+        """Learns the keys of messages whose commit has just succeeded, and that are published now.
+
+        What the bridge filters out is never among them, nor is a message that was stored before.
+        """
+        return
 
     def download(self, media: MediaRef, on_name: OnFileName = ignore_name) -> AsyncGenerator[bytes, None]:
         """Yields the file of a message in chunks. Calls `on_name` where its name comes with it.

@@ -106,6 +106,18 @@ async def test_each_message_gets_one_receipt(home: WeComHome):
     assert texts == ["hello", "again"]
 
 
+async def test_whom_receive_filters_out_gets_no_receipt(home: WeComHome):
+    home.bridge.configure(home.settings({"wecom": BOT, "receive": {"allow": ["me"]}}))
+    await home.restart()
+    await home.bot.write("who are you?", **{"from": "wife"})
+    await home.bot.write("is anybody there?", to="family")
+    answered = await home.bot.write("hello")
+    await home.body("wx/in/me", text="hello")
+    await home.bot.wait("answered:1")
+    sent = await home.control.get("wecom/sent")
+    assert [message["answers"] for message in sent] == [answered]
+
+
 async def test_a_restart_of_the_gateway_is_a_gap_and_messages_go_on(home: WeComHome):
     await home.log_in()
     since = home.subscriber.count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -108,6 +108,9 @@ class FakeBackend:
         text_limit=100,
     )
 
+    def on_published(self, keys: Collection[str]) -> None:
+        self.published += keys
+
     def login_age(self) -> LoginAge | None:
         """Returns None: its logins do not end."""
         return None
@@ -116,6 +119,7 @@ class FakeBackend:
         self.logins: deque[Sequence[LoginStep | Exception | Wait]] = deque()
         self.answers: deque[Batch | Exception | Wait] = deque()
         self.directory: deque[Sequence[Contact] | Exception] = deque()
+        self.published: list[str] = []  # the keys of messages
         self.resume_flags: list[bool] = []  # `resume` of each login
         self.cursors: list[str] = []
         self.logouts = 0
@@ -240,9 +244,15 @@ class FakeJournal:
             self.cursors.append((login_id, cursor))
         messages = sum(isinstance(item, NewMessage) for item in items)
         self.seq += messages
+        keys = tuple(item.key for item in items if isinstance(item, NewMessage))
         last = b"{}" if messages else None
         return RecordResult(
-            messages=messages, events=len(items) - messages, repeated=0, last_payload=last, seq=self.seq
+            messages=messages,
+            events=len(items) - messages,
+            repeated=0,
+            last_payload=last,
+            seq=self.seq,
+            message_keys=keys,
         )
 
     async def is_sent_message(self, message_id: str) -> bool:

@@ -258,6 +258,19 @@ def test_a_filtered_person_causes_no_events_but_a_topic_that_changes_is():
     run_scenario(scenario, Receive(deny=("妈妈", "mother")))
 
 
+def test_the_backend_learns_what_is_published_after_its_commit():
+    async def scenario(harness: InboundHarness) -> None:
+        backend = harness.session_harness.backend
+        harness.journal.errors.append(StoreFull())
+        with pytest.raises(StoreFull):
+            await harness.process(message("7"))
+        assert backend.published == []
+        await harness.process(message("8"), message("9", chat=MOM.handle), IN_GROUP)
+        assert backend.published == ["9"]
+
+    run_scenario(scenario, Receive(deny=("wife",)))
+
+
 def test_what_is_filtered_or_not_stored_is_not_fetched():
     async def scenario(harness: InboundHarness) -> None:
         await harness.process(message("7", **PICTURE))

@@ -97,7 +97,7 @@ async def test_recorded_items_are_counted(journal: Journal) -> None:
     )
     assert recorded.kinds == {"text": 2}
     assert replace(recorded, last_payload=None, kinds={}, outbox=NO_PUBLICATIONS) == RecordResult(
-        messages=2, events=1, repeated=0, last_payload=None, seq=2
+        messages=2, events=1, repeated=0, last_payload=None, seq=2, message_keys=("a", "c")
     )
     assert json.loads(recorded.last_payload or b"")["id"] == "id-c"
 

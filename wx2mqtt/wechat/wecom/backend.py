@@ -6,7 +6,7 @@ over the connection of `WeComClient`, which the receiver makes anew when it ends
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 
 from typing_extensions import override
@@ -55,7 +55,7 @@ from wx2mqtt.wechat.wecom.wecom_http import WeComHttp
 class WeComBackend(Backend):
     """One bot: that of the configuration, or without `bot_id` and `secret` one that a scan makes.
 
-    `source` names this program at a scan. `receipt` answers each stored message; empty: none is answered.
+    `source` names this program at a scan. `receipt` answers each published message; empty: none is answered.
     `bot_name` is the name by which groups address the bot, where it has blanks.
     """
 
@@ -170,6 +170,11 @@ class WeComBackend(Backend):
     @override
     def has_connection(self) -> bool:
         return self._client.is_open
+
+    @override
+    def on_published(self, keys: Collection[str]) -> None:
+        if self._receiver is not None:
+            self._receiver.on_published(keys)
 
     @override
     def download(self, media: MediaRef, on_name: OnFileName = ignore_name) -> AsyncGenerator[bytes, None]:

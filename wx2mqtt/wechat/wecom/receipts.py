@@ -1,4 +1,4 @@
-"""Receipts: the finished answer to each message that is stored; WeCom waits for one (wecom 4.7, 5.5).
+"""Receipts: the finished answer to each message that is published; WeCom waits for one (wecom 4.7, 5.5).
 
     receipts.send([AnswerableMessage(connection, callback, chat)])      the person sees the text of `receipt`
 
@@ -67,7 +67,7 @@ class Receipts:
         self._first_at = self._clock.monotonic() + _MINUTE
 
     def send(self, messages: Iterable[AnswerableMessage]) -> None:
-        """Sends receipts for messages that are stored now; returns at once."""
+        """Sends receipts for messages that are stored and published; returns at once."""
         due = [message for message in messages if self._is_due(message)] if self._text else []
         if due:
             task = asyncio.create_task(self._send_all(due))

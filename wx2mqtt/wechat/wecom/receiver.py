@@ -2,14 +2,14 @@
 
 WeCom keeps nothing. What came over the socket waits in `WeComConnection`, and after `receive` here, until the
 next `receive` with the new cursor says that it is stored. The same cursor returns the same batch again. A
-receipt goes out only when the message is stored (`receipts.py`).
+message gets its receipt when it is stored and published (`on_published`); one that is filtered out gets none.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import structlog
@@ -62,7 +62,7 @@ class Receiver:
         """Waits for news after `cursor`, in this order:
 
         1. A cursor of before says that the last batch is not stored: it is returned again.
-        2. Else its messages are stored, and their receipts go out.
+        2. Else it is stored.
         3. Without a connection it connects, and returns at once, with the event about the gap.
         4. It waits for callbacks, and reads them.
 
@@ -71,7 +71,6 @@ class Receiver:
         if self._unstored is not None:
             if self._unstored.cursor_before == cursor:
                 return self._unstored.batch
-            self._receipts.send(self._unstored.answerable)
             self._unstored = None
         client = self._client
         if not client.is_connected:
@@ -87,6 +86,12 @@ class Receiver:
         await client.record_alive(at_once=self._has_told_gap)
         self._has_told_gap = False
         return self._batch(cursor, await self._next_callbacks())
+
+    def on_published(self, keys: Collection[str]) -> None:
+        """Sends the receipts of messages of the last batch that are stored and published."""
+        if self._unstored is not None:
+            answerable = self._unstored.answerable
+            self._receipts.send(answerable[key] for key in keys if key in answerable)
 
     async def _next_callbacks(self) -> _ReadCallbacks:
         """Waits for callbacks and reads them. Raises when the connection has ended and all are read."""
@@ -148,7 +153,9 @@ class Receiver:
             with self._marks.processing(key):
                 messages = read_messages(callback.body, self._bot_name, self._client.language, now)
             read.items += messages
-            read.answerable.append(AnswerableMessage(self._client.connection, callback, messages[0].chat))
+            answerable = AnswerableMessage(self._client.connection, callback, messages[0].chat)
+            for message in messages:
+                read.answerable.setdefault(message.key, answerable)
             return
         match callback.event_type:
             case EventType.PRESS:
@@ -176,8 +183,8 @@ class _ReadCallbacks:
     """What some callbacks say."""
 
     items: list[Message | ButtonPress | Event] = field(default_factory=list)
-    #: The messages that get a receipt when they are stored.
-    answerable: list[AnswerableMessage] = field(default_factory=list)
+    #: What can be answered, by the key of each message of the callback.
+    answerable: dict[str, AnswerableMessage] = field(default_factory=dict)
     #: How many callbacks were skipped.
     unreadable_count: int = 0
 
@@ -188,7 +195,7 @@ class _Unstored:
 
     cursor_before: Cursor
     batch: Batch
-    answerable: list[AnswerableMessage]
+    answerable: dict[str, AnswerableMessage]
 
 
 def _gap_event(since: int, until: int) -> Event:
