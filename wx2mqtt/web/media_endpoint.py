@@ -15,6 +15,7 @@ import asyncio
 import math
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
 
@@ -136,18 +137,23 @@ def _file_response(request: Request, row: MediaRow, blob: Blob, path: Path) -> R
         file = open_to_read(path)
     except OSError:
         return text_response(context, HTTPStatus.GONE, "gone", why="")
-    size = file.seek(0, 2)
-    if is_not_modified(request.headers, etag, modified):
-        file.close()
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    try:
-        byte_range = requested_range(request.headers, size, etag, modified)
-    except RangeNotSatisfiable:
-        file.close()
-        whole = {"content-range": f"bytes */{size}"}
-        return text_response(context, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range", whole, size=size)
-    # From here on the response closes the file.
-    if byte_range is None:
-        return FileRangeResponse(file, range(size), HTTPStatus.OK, headers)
-    headers["content-range"] = f"bytes {byte_range.start}-{byte_range.stop - 1}/{size}"
-    return FileRangeResponse(file, byte_range, HTTPStatus.PARTIAL_CONTENT, headers)
+    with ExitStack() as stack:
+        stack.callback(file.close)
+        if is_not_modified(request.headers, etag, modified):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        size = file.seek(0, 2)
+        try:
+            byte_range = requested_range(request.headers, size, etag, modified)
+        except RangeNotSatisfiable:
+            whole = {"content-range": f"bytes */{size}"}
+            return text_response(
+                context, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range", whole, size=size
+            )
+        if byte_range is None:
+            status, byte_range = HTTPStatus.OK, range(size)
+        else:
+            status = HTTPStatus.PARTIAL_CONTENT
+            headers["content-range"] = f"bytes {byte_range.start}-{byte_range.stop - 1}/{size}"
+        response = FileRangeResponse(file, byte_range, status, headers)
+        stack.pop_all()  # from here on the response closes the file
+        return response

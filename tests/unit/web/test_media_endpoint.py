@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from email.utils import formatdate
+from pathlib import Path
+from typing import BinaryIO, NoReturn
 
 import pytest
 
 from tests.support.web import FETCHED, PNG, FakeMediaLibrary, application_client
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
+from wx2mqtt.store.atomic_files import open_to_read
 from wx2mqtt.store.records import MediaState
+from wx2mqtt.web import media_endpoint
 from wx2mqtt.web.media_endpoint import MEDIA_WAIT_TIMEOUT_SECONDS
 
 
@@ -37,6 +41,24 @@ async def test_the_bytes_come_with_what_they_are(library):
         "content-disposition": "inline; filename=\"file.png\"; filename*=UTF-8''%E7%85%A7%E7%89%87.png",
     }.items() <= dict(answer.headers).items()
     assert "date" in answer.headers
+
+
+async def test_a_file_whose_answer_cannot_be_made_is_closed(library, monkeypatch):
+    opened: list[BinaryIO] = []
+
+    def open_and_keep(path: Path) -> BinaryIO:
+        opened.append(open_to_read(path))
+        return opened[-1]
+
+    def failing(*_: object) -> NoReturn:
+        raise ValueError
+
+    library.put("a1", PNG)
+    monkeypatch.setattr(media_endpoint, "open_to_read", open_and_keep)
+    monkeypatch.setattr(media_endpoint, "FileRangeResponse", failing)
+    async with application_client(library) as http:
+        assert (await http.get("/media/a1")).status_code == 500
+    assert [file.closed for file in opened] == [True]
 
 
 async def test_a_file_without_a_name_is_called_after_its_kind_and_id(library):
