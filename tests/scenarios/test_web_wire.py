@@ -13,12 +13,14 @@ from contextlib import asynccontextmanager
 
 import psutil
 import pytest
+import structlog
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.web import PNG, FakeMediaLibrary, open_connections, options, running_web_server, service
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.web import http_limits
 from wx2mqtt.web import routes as service_module
+from wx2mqtt.web import server as server_module
 from wx2mqtt.web.auth import FREE_ATTEMPTS
 from wx2mqtt.web.http_limits import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, RESERVED_CONNECTIONS
 from wx2mqtt.web.login_page import MAX_OPEN_FORMS
@@ -133,6 +135,33 @@ TRICKS = [
         "/%2e/media/a1",
     ),
 ]
+
+
+async def test_a_service_that_cannot_be_loaded_is_logged_and_tried_again_at_the_next_connection(
+    library, monkeypatch
+):
+    monkeypatch.setattr(server_module, "SERVICE_MODULE", "wx2mqtt.web.broken")
+    with structlog.testing.capture_logs() as lines:
+        async with running_web_server(library) as (_, http):
+            answer = await http.get("/media/a1")
+            assert (answer.status_code, "its log says why" in answer.text) == (500, True)
+            health = await http.get("/healthz")
+            assert (health.status_code, health.json()["reasons"]) == (503, ["web_server_not_loaded"])
+            assert (await http.get("/livez")).json() == {"alive": True}
+            monkeypatch.setattr(server_module, "SERVICE_MODULE", "wx2mqtt.web.routes")
+            assert (await http.get("/media/a1")).content == PNG
+    failures = [line for line in lines if line["log_level"] == "error"]
+    assert [line["event"] for line in failures] == ["web server cannot be loaded"]
+
+
+async def test_a_client_that_sends_no_request_does_not_keep_a_broken_service_from_others(
+    library, monkeypatch
+):
+    monkeypatch.setattr(server_module, "SERVICE_MODULE", "wx2mqtt.web.broken")
+    monkeypatch.setattr(server_module, "FAILURE_HEAD_SECONDS", 0.01)
+    async with running_web_server(library) as (server, http), connect(server) as silent:
+        assert await silent.read_to_end() == b""
+        assert (await http.get("/")).status_code == 500
 
 
 @pytest.mark.parametrize("path", TRICKS)

@@ -227,6 +227,10 @@ SERVER_MESSAGES: Catalogue = {
         "这个地址输错次数太多；请 {seconds} 秒后再试",
     ),
     "internal": ("the bridge could not do it; its log says why", "桥接程序出错；原因见日志"),
+    "not_loaded": (
+        "the bridge cannot load its web server; its log says why, and the next request tries again",
+        "桥接程序无法加载网页服务器；原因见日志，下一次请求会再试",
+    ),
     # media
     "unknown_media": ("there is nothing of this id", "没有这个编号的文件"),
     "pending": ("the bytes are not here yet{why}; ask again later", "文件还没下载好{why}；请稍后再试"),

@@ -4,6 +4,7 @@
     2. The first one loads `routes.py` in a thread.
     3. The service accepts them, and all later ones.
 
+Where the service cannot be loaded, the connections that wait are answered 500, and the next one tries again.
 The libraries of the service take memory, and perhaps nobody ever connects. So nothing here imports them.
 """
 
@@ -11,12 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Sequence
+import json
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 
 import structlog
 
+from wx2mqtt.aio import LogInterval
 from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.web import server_text
+from wx2mqtt.model import Json
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.options import CannotListen, Serves, WebOptions, listen_problem
 from wx2mqtt.web.senders.sender_rights import SenderRegistry
@@ -31,6 +40,16 @@ log = structlog.get_logger(__name__)
 SERVICE_MODULE = "wx2mqtt.web.routes"
 MAX_ACCEPTS_PER_TURN = 64  # connections accepted in one iteration of the event loop
 LISTEN_BACKLOG = 512  # connections that the kernel queues; they cost no file descriptor
+
+# A connection that is answered without the service must bring a whole head in this time.
+FAILURE_HEAD_SECONDS = 2.0
+
+# A service that cannot be loaded is logged once in this time.
+FAILURE_LOG_SECONDS = 60.0
+
+# The addresses that programs watch; `middleware.py` has the same.
+_HEALTH_PATH = b"/healthz"
+_LIVENESS_PATH = b"/livez"
 
 
 class WebServer:
@@ -59,6 +78,7 @@ class WebServer:
         self._service: HttpService | None = None
         #: The task that loads the service.
         self._loading: asyncio.Task[None] | None = None
+        self._failure_log = LogInterval(FAILURE_LOG_SECONDS)
         self.port = options.port
 
     def set_language(self, language: Language) -> None:
@@ -89,8 +109,7 @@ class WebServer:
         except OSError as error:
             self._server.close()
             raise CannotListen(listen_problem(self._options, error)) from error
-        for listener in self._server.sockets:
-            loop.add_reader(listener.fileno(), self._on_first_connection)
+        self._await_connection()
         self.port = self._server.sockets[0].getsockname()[1]
         is_for_people = self._options.serves in {Serves.EVERYTHING, Serves.PAGE}
         log.info("web server runs" if is_for_people else "senders are served", url=self.url)
@@ -111,17 +130,41 @@ class WebServer:
             with listener.dup() as duplicate:
                 duplicate.listen(LISTEN_BACKLOG)  # asyncio would take `MAX_ACCEPTS_PER_TURN` for this, too
 
-    def _on_first_connection(self) -> None:
+    def _await_connection(self) -> None:
+        """Loads the service when somebody connects."""
+        loop = asyncio.get_running_loop()
+        for listener in self._server.sockets:
+            loop.add_reader(listener.fileno(), self._on_connection)
+
+    def _on_connection(self) -> None:
         self._ignore_connections()
         self._loading = asyncio.create_task(self._load_service())
 
     async def _load_service(self) -> None:
-        """Loads the service, and accepts connections from then on."""
-        module = await asyncio.to_thread(importlib.import_module, SERVICE_MODULE)
-        self._service = module.HttpService(self._options, self._media_libraries, self._bridge, self._senders)
-        self._service.set_language(self._language)
+        """Loads the service, and accepts connections from then on; else answers those that wait."""
+        try:
+            module = await asyncio.to_thread(importlib.import_module, SERVICE_MODULE)
+            service = module.HttpService(self._options, self._media_libraries, self._bridge, self._senders)
+        except Exception:  # whatever is missing or broken, the bridge goes on without its pages
+            if self._failure_log.is_due():
+                log.exception("web server cannot be loaded", url=self.url)
+            await self._answer_waiting_connections()
+            self._await_connection()
+            return
+        self._service = service
+        service.set_language(self._language)
         await self._server.start_serving()
         self._listen()
+
+    async def _answer_waiting_connections(self) -> None:
+        """Says that the service cannot be loaded to those who have connected, and closes the connections."""
+        bridge = self._bridge or BridgeState()
+        explanation = server_text(self._language, "not_loaded")
+        answer = partial(_failure_answer, bridge=bridge, explanation=explanation)
+        async with asyncio.TaskGroup() as tasks:
+            for listener in self._server.sockets:
+                for connection in _accept_waiting(listener):
+                    tasks.create_task(_answer_once(connection, answer))
 
     def _connection(self) -> HttpConnection:
         assert self._service is not None, "nothing is accepted before it is loaded"
@@ -141,6 +184,57 @@ class WebServer:
         self._stop_listening()
         if self._service is not None:
             await self._service.close()
+
+
+def _accept_waiting(listener: socket.socket) -> Iterator[socket.socket]:
+    """Yields connections that wait in the kernel, at most `MAX_ACCEPTS_PER_TURN`."""
+    with listener.dup() as duplicate:
+        for _ in range(MAX_ACCEPTS_PER_TURN):
+            try:
+                connection, _ = duplicate.accept()
+            except OSError:  # none waits any more, or there is no file descriptor for it
+                return
+            yield connection
+
+
+async def _answer_once(connection: socket.socket, answer: Callable[[bytes], bytes]) -> None:
+    """Reads the head of a request, writes the answer to it, and closes the connection."""
+    reader, writer = await asyncio.open_connection(sock=connection)
+    with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        async with asyncio.timeout(FAILURE_HEAD_SECONDS):
+            head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(head))
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
+def _failure_answer(head: bytes, *, bridge: BridgeState, explanation: str) -> bytes:
+    """Returns the answer to a request while the service cannot be loaded."""
+    path = head.partition(b" ")[2].partition(b" ")[0].partition(b"?")[0]
+    if path.endswith(_HEALTH_PATH):
+        return _json_answer({"healthy": False, "reasons": ["web_server_not_loaded"]}, is_good=False)
+    if path.endswith(_LIVENESS_PATH):
+        is_alive = not bridge.overdue()
+        return _json_answer({"alive": is_alive}, is_good=is_alive)
+    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", f"{explanation}\n")
+
+
+def _json_answer(body: dict[str, Json], *, is_good: bool) -> bytes:
+    status = HTTPStatus.OK if is_good else HTTPStatus.SERVICE_UNAVAILABLE
+    return _answer(status, "application/json", json.dumps(body))
+
+
+def _answer(status: HTTPStatus, content_type: str, text: str) -> bytes:
+    body = text.encode()
+    lines = (
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        "connection: close",
+        "cache-control: no-store",
+        f"content-type: {content_type}",
+        f"content-length: {len(body)}",
+    )
+    return "\r\n".join((*lines, "", "")).encode() + body
 
 
 class WebServers:
