@@ -26,15 +26,13 @@ from wx2mqtt.cli.main import app
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
 from wx2mqtt.settings.key_tree import KeyPath, dotted, walk
-from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, FIRST_BACKEND, SCHEMA_URL, json_schema
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, FIRST_BACKEND, json_schema
 from wx2mqtt.settings.writer import compose
 
 EXAMPLE = ROOT / "config" / "wx2mqtt.yaml"
 SCHEMA = ROOT / "config" / "wx2mqtt.schema.json"
 
-# An editor with the YAML language server checks the file while it is written, and completes keys.
-EXAMPLE_HEADER = f"""\
-# yaml-language-server: $schema={SCHEMA_URL}
+EXAMPLE_HEADER = """\
 #
 # The configuration of wx2mqtt: every key with its default, and iLink as the backend, which a file must name.
 # Keep that and what you change, and delete the rest.

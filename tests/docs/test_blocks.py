@@ -20,25 +20,32 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
 import yaml
 from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
 
+from tests.docs.derived import EXAMPLE
 from tests.docs.markdown import ROOT, SHOWN_ONLY, Block, block_counts, blocks, pages
 from tests.docs.sandbox import Sandbox, sandbox
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.rows import every_row
 from tests.unit.store.test_folder_backup import write_sample_store
 from wx2mqtt.cli.main import app
+from wx2mqtt.i18n import Language
 from wx2mqtt.schemas.documents import messages_document
 from wx2mqtt.settings.field_types import LOGIN_KEY_BYTES
 from wx2mqtt.settings.loader import load
+from wx2mqtt.settings.schema import SCHEMA_URL, BackendName, Settings
+from wx2mqtt.setup.written_files import BrokerAnswers, SetupAnswers, config_text
 from wx2mqtt.wechat.registry import BACKENDS
 
 ALL_BLOCKS = [block for path in pages() for block in blocks(path)]
 MIN_REASON_CHARACTERS = 8
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
 TESTS = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
 
 
@@ -174,16 +181,8 @@ def test_an_unknown_command_or_option_is_recognized(line, word):
     assert unknown_word(line, commands()) == word
 
 
-@pytest.mark.parametrize("block", checked_blocks("yaml"), ids=name_of)
-def test_yaml_is_loaded_as_a_configuration_or_parsed(block, tmp_path):
-    content = yaml.load(block.text, YamlLoader)
-    assert content
-    if block.check in {"parsed", "tested"} or not is_configuration(content):
-        assert block.check in {"parsed", "tested"} or block.path.is_relative_to(ROOT / "deploy")
-        return
-    (file := tmp_path / "wx2mqtt.yaml").write_text(with_secrets(block.text, tmp_path))
-    loaded = load(file, {}, BACKENDS)
-    assert loaded.warnings == ()
+SHARED_ADDRESSES = {"web.senders_listen", "web.ntfy_listen"}
+"""Of these `check` warns, and the page says so: others of the network send to them without TLS."""
 
 
 class YamlLoader(yaml.SafeLoader):
@@ -193,18 +192,74 @@ class YamlLoader(yaml.SafeLoader):
 YamlLoader.add_multi_constructor("!secret", lambda loader, _tag, node: loader.construct_scalar(node))
 
 
-def is_configuration(content: object) -> bool:
-    return isinstance(content, dict) and bool(content.keys() & {"mqtt", "accounts", "web", "storage"})
+def configuration_files() -> list[tuple[str, str]]:
+    """Returns name and text of each configuration that is shipped or that setup writes."""
+    shipped = [EXAMPLE, *(ROOT / "deploy").rglob("wx2mqtt.yaml")]
+    return [
+        *((str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in shipped),
+        *(
+            (f"setup {backend} {language}", written_by_setup(backend, language))
+            for backend in get_args(BackendName)
+            for language in LANGUAGES
+        ),
+    ]
+
+
+def configurations() -> list[tuple[str, str]]:
+    """Returns name and text of each configuration that somebody may copy or be given."""
+    shown = [block for block in ALL_BLOCKS if block.language == "yaml" and is_configuration(block.text)]
+    return [*configuration_files(), *((block.name, block.text) for block in shown)]
+
+
+def is_configuration(text: str) -> bool:
+    content = yaml.load(text, YamlLoader)
+    return isinstance(content, dict) and content.keys() <= Settings.model_fields.keys()
+
+
+def written_by_setup(backend: BackendName, language: Language) -> str:
+    answers = SetupAnswers(
+        broker=BrokerAnswers(host="192.168.1.10", username="bridge", password="secret"),
+        language=language,
+        home_assistant=True,
+        backend=backend,
+    )
+    return config_text(answers)
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in configurations()])
+def test_check_accepts_a_configuration_with_no_change_but_its_secrets(text, tmp_path, monkeypatch):
+    monkeypatch.setenv("WX2MQTT_STORAGE__PATH", str(tmp_path / "store"))
+    (file := tmp_path / "wx2mqtt.yaml").write_text(with_secrets(text, tmp_path), encoding="utf-8")
+    done = CliRunner().invoke(app, ["check", "-c", str(file)])
+    assert done.exit_code == 0, done.output
+    loaded = load(file, {}, BACKENDS)
+    assert [warning for warning in loaded.warnings if warning.key not in SHARED_ADDRESSES] == []
+
+
+@every_row(("name", "text"), configuration_files())
+def test_a_configuration_file_names_the_schema_for_editors(name, text):
+    assert text.startswith(f"# yaml-language-server: $schema={SCHEMA_URL}\n"), name
+
+
+def test_yaml_that_is_no_configuration_says_so():
+    for block in checked_blocks("yaml"):
+        assert yaml.load(block.text, YamlLoader), name_of(block)
+        if not is_configuration(block.text) and not block.path.is_relative_to(ROOT / "deploy"):
+            assert block.check in {"parsed", "tested"}, name_of(block)
 
 
 def with_secrets(text: str, folder: Path) -> str:
-    """Returns the configuration with existing files in place of those that it names."""
-    (secret := folder / "secret").write_text("mailto://user:secret@example.org\n")
-    secret.chmod(0o600)
-    (key := folder / "key").write_text(base64.b64encode(bytes(LOGIN_KEY_BYTES)).decode())
-    key.chmod(0o600)
-    text = re.sub(r"(\w+_file: *)[^\s,}]+", rf"\g<1>{secret}", text)
-    return re.sub(r"(?m)(^ *key_file: *)[^\s,}]+", rf"\g<1>{key}", text)
+    """Returns the configuration with existing files in place of those that it names, no two of them equal."""
+
+    def name_secret(match: re.Match[str]) -> str:
+        (file := folder / f"secret{match.start()}").touch(0o600)
+        file.write_text(f"mailto://user:secret-of-32-characters-{match.start()}@example.org\n")
+        return f"{match[1]}{file}"
+
+    (key := folder / "key").touch(0o600)
+    key.write_text(base64.b64encode(bytes(LOGIN_KEY_BYTES)).decode())
+    text = re.sub(r"(?m)(^ *key_file: *)(?! |null)[^\s,}]+", rf"\g<1>{key}", text)
+    return re.sub(r"(\b(?!key_file)\w+_file: *)(?! |null)[^\s,}]+", name_secret, text)
 
 
 @every_row("block", checked_blocks("json"))

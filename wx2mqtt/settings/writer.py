@@ -19,8 +19,11 @@ import yaml
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.settings.key_tree import LIST_KINDS, ConfigKey, KeyKind, KeyPath, keys_of
-from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Account, Pin, Section, Sender, Settings
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, SCHEMA_URL, Account, Pin, Section, Sender, Settings
 from wx2mqtt.settings.sizes_and_durations import format_duration, format_size
+
+# An editor with the YAML language server checks the file while it is written, and completes keys.
+EDITOR_LINE = f"# yaml-language-server: $schema={SCHEMA_URL}\n"
 
 LINE_WIDTH = 110
 COMMENT_COLUMN = 40
@@ -52,11 +55,11 @@ _EXAMPLE_SENDER = {
 def compose(chosen_values: Mapping[KeyPath, object], header: str, language: Language) -> str:
     """Returns the text of the file; loading it gives just the chosen values.
 
-    `header` is the comment at the top, `language` that of the other comments.
+    `header` is the comment at the top, below the line for editors; `language` is that of the other comments.
     """
     writer = _Writer(chosen_values, language)
     writer.add_section(Settings, (), 0)
-    return header + "\n".join(writer.lines) + "\n"
+    return EDITOR_LINE + header + "\n".join(writer.lines) + "\n"
 
 
 @dataclass(eq=False)

@@ -48,6 +48,7 @@ BOT_SECRET_FILE_NAME = "wecom.secret"  # noqa: S105 - the name of a file
 
 CONFIG_HEADERS: Mapping[Language, str] = {
     "en": """\
+#
 # The configuration of wx2mqtt, written by `wx2mqtt setup`: the answers, and every other key as a comment
 # with its default. To set one of those, remove its # and that of the section above it.
 #
@@ -55,6 +56,7 @@ CONFIG_HEADERS: Mapping[Language, str] = {
 # Durations: 30s, 10m, 24h, 7d. `wx2mqtt check` finds every problem at once, with --connect the broker's too.
 """,
     "zh": """\
+#
 # wx2mqtt 的配置，由 `wx2mqtt setup` 写出：你的回答，其余每个键以注释形式列出，并带有默认值。
 # 要设置其中一个，请去掉它和它上面的段前面的 #。
 #

@@ -16,7 +16,7 @@ from tests.support.rows import every_row
 from wx2mqtt.settings.key_tree import KeyPath, locate
 from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Settings
-from wx2mqtt.settings.writer import LINE_WIDTH, compose, default_text
+from wx2mqtt.settings.writer import EDITOR_LINE, LINE_WIDTH, compose, default_text
 from wx2mqtt.wechat.registry import BACKENDS
 
 CHOSEN: dict[KeyPath, object] = {
@@ -48,7 +48,7 @@ def test_only_the_chosen_keys_count(tmp_path: Path) -> None:
 
 def test_without_a_chosen_key_everything_is_a_comment() -> None:
     text = compose({}, "# top\n", "en")
-    assert text.startswith("# top\n")
+    assert text.startswith(f"{EDITOR_LINE}# top\n")
     assert yaml.safe_load(text) is None
     assert re.search(r"(?m)^ *# max_size: 2GB ", text)  # as people write a size
 
