@@ -48,8 +48,9 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """Returns all pages that are checked: README, docs, and the pages beside the files of deploy."""
-    found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
+    """Returns all pages that are checked: those of the top, of .github and docs, and those beside the files of deploy."""
+    found = [path for folder in ("docs", "deploy") for path in (ROOT / folder).rglob("*.md")]
+    found += [*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md")]
     return sorted(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -57,6 +58,43 @@ def is_broken(path: Path, target: str) -> bool:
     file, _, fragment = unquote(target).partition("#")
     target_path = (path.parent / file).resolve() if file else path
     return not target_path.exists() or bool(fragment and fragment not in anchors(target_path))
+
+
+def test_every_path_that_a_page_names_is_in_the_repository_or_made_by_it():
+    assert [(name_of(path), word) for path in pages() for word in missing_paths(path)] == []
+
+
+def missing_paths(path: Path) -> Iterator[str]:
+    """Yields the paths from the top of the repository, in spans of code, at which nothing is.
+
+    What git ignores is made here: by `make`, or by a script of `deploy`.
+    """
+    for word in {word for span in code_spans(path) for word in span.split()}:
+        folder, slash, _ = word.partition("/")
+        name = word.partition("::")[0].rstrip("/")
+        if not (folder and slash) or not (ROOT / folder).is_dir() or is_ignored_by_git(name):
+            continue
+        if not any(ROOT.glob(re.sub(r"<\w+>|…", "*", name))):
+            yield word
+
+
+def is_ignored_by_git(name: str) -> bool:
+    lines = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    return any(f"{name}/".startswith(f"{line.strip('/')}/") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("`docs/en/README.md`, `deploy/`, `tests/x.py`", ["tests/x.py"]),
+        ("`make -C deploy/gone`", ["deploy/gone"]),
+        ("`wx2mqtt/wechat/<backend>/protocol/`, `tests/unit/test_names.py::test_it`", []),
+        ("`deploy/docker/secrets/web`, `.cache/fuzz`, `wx/in/me`", []),
+    ],
+)
+def test_a_path_that_is_not_there_is_noticed(text, expected, tmp_path):
+    (page := tmp_path / "page.md").write_text(text, encoding="utf-8")
+    assert list(missing_paths(page)) == expected
 
 
 @pytest.mark.parametrize("path", pages_with_tables(), ids=name_of)
@@ -123,7 +161,7 @@ def test_the_two_languages_of_a_start_page_link_to_each_other():
             assert other in {(page.parent / target).resolve() for target in links(page)}
 
 
-def test_a_chinese_page_has_the_headings_commands_and_tables_of_the_english_one():
+def test_a_chinese_page_has_the_headings_blocks_and_tables_of_the_english_one():
     for english, chinese in pairs():
         assert structure(chinese) == structure(english), name_of(chinese)
 
@@ -134,9 +172,31 @@ def test_a_chinese_page_has_full_width_signs():
 
 
 def test_a_chinese_page_has_the_words_of_the_glossary():
-    """A page may quote a word of WeChat's: “您”."""
     for _, path in pairs():
-        assert OTHER_WORDS.findall(prose(path).replace("“您”", "")) == [], name_of(path)
+        assert OTHER_WORDS.findall(prose(path)) == [], name_of(path)
+
+
+def test_a_chinese_page_has_no_english_sentence():
+    """What is quoted of a program in English stands in a span or a block of code."""
+    for _, path in pairs():
+        assert english_sentences(prose(path)) == [], name_of(path)
+
+
+def english_sentences(text: str) -> list[str]:
+    """Returns each five English words in a row, but for targets of links and HTML."""
+    shown = re.sub(r"\]\([^)]*\)|<[^>]*>", "]", text)
+    return re.findall(r"[A-Za-z]+(?: [a-z]+){4,}", shown)
+
+
+@every_row(
+    ("text", "expected"),
+    [
+        ("红包 | Red packet received on the phone", ["Red packet received on the phone"]),
+        ("请用 Home Assistant 的 `run it as it stands` <a b c d e f>[一](a%20b)", []),
+    ],
+)
+def test_an_english_sentence_is_noticed(text, expected):
+    assert english_sentences(re.sub(r"`[^`]*`", "``", text)) == expected
 
 
 def test_bold_text_is_shown_bold():
@@ -182,25 +242,78 @@ def code_spans(path: Path) -> set[str]:
 
 
 def structure(path: Path) -> dict[str, object]:
-    """Returns what both languages of a page must have in common."""
+    """Returns what both languages of a page must have in common, beside the code of its blocks."""
     text = path.read_text(encoding="utf-8")
     return {
         "headings": [len(level) for level in re.findall(r"^(#+) ", text, re.MULTILINE)],
-        "blocks": [(block.language, commands(block)) for block in blocks(path)],
+        "blocks": [(block.language, len(code_lines(block))) for block in blocks(path)],
         "tables": [line.count("|") - line.count("\\|") for line in text.splitlines() if line.startswith("|")],
     }
 
 
-def commands(block: Block) -> list[str]:
-    """Returns the first words of each line of a block: what people type, without their own sentences.
+def code_lines(block: Block) -> list[str]:
+    """Returns the lines of a block without the choice of a language, which is that of the page."""
+    text = re.sub(r' ARGS="--language zh"|^language: (en|zh).*\n', "", block.text, flags=re.MULTILINE)
+    return unquote(text).splitlines()
 
-    A configuration for Chinese readers also says `language: zh`. A block of text shows what is printed, in the
-    language of the page: of it the lines count.
-    """
-    if block.language == "text":
-        return ["" for _ in block.text.splitlines()]
-    words = [word[0] for line in block.text.splitlines() if (word := re.findall(r"^\s*[\w./-]+", line))]
-    return [word for word in words if word != "language"]
+
+def code_words(line: str) -> list[str]:
+    """Returns the words of a line of code; in a shell's JSON each text is one."""
+    json_without_quotes = re.sub(r"([\'\"])(\{.*\})\1", r"\2", line.replace('\\"', '"'))
+    return CODE_WORD.findall(json_without_quotes)
+
+
+def test_a_block_has_the_same_code_in_both_languages():
+    """A block of text shows what is printed, in the language of the page: of it the lines count."""
+    assert [
+        f"{chinese.name}: {line}"
+        for english_page, chinese_page in pairs()
+        for english, chinese in zip(blocks(english_page), blocks(chinese_page), strict=True)
+        if english.language != "text"
+        for original, line in zip(code_lines(english), code_lines(chinese), strict=True)
+        if not is_translated(original, line)
+    ] == []
+
+
+CHINESE_SIGN = re.compile(r"[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]")
+CODE_WORD = re.compile(
+    r"""
+    "(?:[^"\\]|\\.)*" | \'[^\']*\'
+    | (?:^|(?<=\s))(?:\#|//)\ .*  # a comment
+    | [\w./$@:<>%{}+*=-]+ | \S
+    """,
+    re.VERBOSE,
+)
+
+
+def is_translated(original: str, line: str) -> bool:
+    """Returns whether a line of code is the English one, but for comments and texts, which are Chinese."""
+    words, original_words = code_words(line), code_words(original)
+    if len(words) == len(original_words):
+        both = zip(words, original_words, strict=True)
+        return all(word == other or CHINESE_SIGN.search(word) for word, other in both)
+    text = CHINESE_SIGN.search(line)  # one without quotation marks, up to the end of the line
+    return text is not None and not re.search(r"[\'\"]", line) and original.startswith(line[: text.start()])
+
+
+@every_row(
+    ("original", "line", "expected"),
+    [
+        ("pub -q 1 -m 'Hello'  # now", "pub -q 1 -m '你好'  # 现在", True),
+        ("pub -q 1 -m 'Hello'", "pub -q 0 -m '你好'", False),
+        ("pub -q 1 -m 'Hello' -r", "pub -q 1 -m '你好'", False),
+        ("pub -m Hello", "pub -m Hi", False),
+        (
+            '-m "{\\"text\\": \\"Hello there\\", \\"ttl\\": 5}"',
+            '-m "{\\"text\\": \\"你好\\", \\"ttl\\": 6}"',
+            False,
+        ),
+        ("Description=Tells that it failed", "Description=通知失败", True),
+        ("Description=Tells that it failed", "Name=通知失败", False),
+    ],
+)
+def test_a_translated_line_is_told_from_other_code(original, line, expected):
+    assert is_translated(original, line) is expected
 
 
 @every_row(

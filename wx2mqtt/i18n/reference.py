@@ -11,7 +11,7 @@ from collections.abc import Mapping
 REFERENCE_TEXTS: Mapping[str, str] = {
     # configuration
     "The broker": "MQTT 服务器",
-    'mqtt mqtts ws wss unix, or "embedded"; a list is one cluster, tried in turn': "mqtt mqtts ws wss unix，或 “embedded”；列表表示一个集群，依次尝试",
+    'mqtt mqtts ws wss unix, or "embedded"; a list is one cluster, tried in turn': "mqtt、mqtts、ws、wss、unix，或 embedded；列表表示一个集群，依次尝试",
     "the user name at the broker": "MQTT 服务器上的用户名",
     "better in password_file": "建议写在 password_file 中",
     "a file that holds the password": "存放密码的文件",
