@@ -169,8 +169,8 @@ CODE_HELP: Mapping[str, Remedy] = {
             "响应主题含通配符、不符合 `mqtt.response_topics`，或属于桥接程序自己的主题。",
         ),
         (
-            "The command was carried out; its result is on `wx/result/<user>`. Use a topic such as `reply/me`, not `wx/reply/me`.",
-            "命令已执行，结果在 `wx/result/<user>`。请使用 `reply/me` 这样的主题，而不是 `wx/reply/me`。",
+            "The command was carried out; its result is on `wx/result/<user>`. Use a response topic of your own choice outside of the bridge's topics, such as `reply/me`.",
+            "命令已执行，结果在 `wx/result/<user>`。响应主题由你自己取名，请放在桥接程序的主题之外，例如 `reply/me`。",
         ),
     ),
     "storage_full": Remedy(

@@ -20,6 +20,7 @@ from tests.support.rows import every_row
 from wx2mqtt.i18n.diagnostics import DIAGNOSTICS_MESSAGES
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
+from wx2mqtt.mqtt.topics import TOPIC_TABLE
 
 ENGLISH = ROOT / "docs" / "en"
 CHINESE = ROOT / "docs" / "zh"
@@ -95,6 +96,51 @@ def is_ignored_by_git(name: str) -> bool:
 def test_a_path_that_is_not_there_is_noticed(text, expected, tmp_path):
     (page := tmp_path / "page.md").write_text(text, encoding="utf-8")
     assert list(missing_paths(page)) == expected
+
+
+def test_every_topic_that_a_page_names_exists():
+    """Of the base topic `wx`, and of accounts whose base is `wx/<account>`."""
+    assert [
+        (name_of(path), topic)
+        for path in pages()
+        for topic in re.findall(r"(?<![\w/.-])wx/[\w<>+/-]*#?", path.read_text(encoding="utf-8"))
+        if not is_topic(topic)
+    ] == []
+
+
+def is_topic(topic: str) -> bool:
+    """Returns whether the bridge knows a topic, a filter or the beginning of a topic."""
+    levels = topic.rstrip("/").split("/")[1:]
+    if levels[:1] and levels[0] in {"<account>", "office", "work"}:
+        levels = levels[1:]
+    return any(fits(levels, topic.pattern.split("/")) for topic in TOPIC_TABLE)
+
+
+def fits(levels: list[str], pattern: list[str]) -> bool:
+    """Returns whether the levels fit a row of the table; below `out/<user>` are files, too."""
+    is_file = levels[2:3] in (["image"], ["video"], ["file"]) and pattern == ["out", "<user>"]
+    return (is_file or len(levels) <= len(pattern) or "#" in levels) and all(
+        level in {name, "+", "#"} or name.startswith("<")
+        for level, name in zip(levels, pattern, strict=False)
+    )
+
+
+@every_row(
+    ("topic", "expected"),
+    [
+        ("wx/in/wife", True),
+        ("wx/out/#", True),
+        ("wx/+/+", True),
+        ("wx/login", True),
+        ("wx/out/me/file/a", True),
+        ("wx/office/in/zhangsan", True),
+        ("wx/reply/me", False),
+        ("wx/in/me/image", False),
+        ("wx/bridge/healthy", False),
+    ],
+)
+def test_a_topic_that_does_not_exist_is_noticed(topic, expected):
+    assert is_topic(topic) is expected
 
 
 @pytest.mark.parametrize("path", pages_with_tables(), ids=name_of)
