@@ -103,6 +103,20 @@ def test_shell_that_is_not_run_is_shell():
         assert done.returncode == 0, (name_of(block), done.stderr)
 
 
+@pytest.mark.skipif(
+    shutil.which("shellcheck") is None, reason="shellcheck is missing (Debian: apt-get install shellcheck)"
+)
+def test_shellcheck_warns_of_no_shell(tmp_path):
+    for block in ALL_BLOCKS:
+        if block.language == "sh":
+            file = tmp_path / block.name.replace("/", "_")
+            file.write_text(f"#!/bin/bash\n{block.text}", encoding="utf-8")
+    scripts = [*tmp_path.iterdir(), *(ROOT / ".ci").iterdir(), *(ROOT / "deploy").rglob("*.sh")]
+    command = ["shellcheck", "--severity=warning", "--format=gcc", *map(str, scripts)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
 def test_toml_is_toml():
     for block in checked_blocks("toml"):
         tomllib.loads(block.text)
