@@ -24,6 +24,7 @@ from tests.docs.table_texts import TABLE_TEXTS
 from tests.unit.test_limit_constants import limits_without_row
 from wx2mqtt.cli.main import app
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
+from wx2mqtt.i18n.setup import HELP_TEXTS
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
 from wx2mqtt.settings.key_tree import KeyPath, dotted, walk
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, FIRST_BACKEND, json_schema
@@ -91,7 +92,9 @@ def _missing_texts() -> Iterator[str]:
             # A code without cause and cure is reported as such.
             if not name.endswith("-codes"):
                 make_table("zh")
-    for english in sorted(needed["tables"] - TABLE_TEXTS.keys() - REFERENCE_TEXTS.keys() - {""}):
+    for english in sorted(
+        needed["tables"] - TABLE_TEXTS.keys() - REFERENCE_TEXTS.keys() - HELP_TEXTS.keys() - {""}
+    ):
         yield f"no Chinese for {english!r}: wx2mqtt/i18n/reference.py or tests/docs/table_texts.py"
     for english in sorted(needed["limits"] - LIMIT_TEXTS.keys() - {""}):
         yield f"no Chinese for {english!r}: tests/docs/limit_texts.py"

@@ -18,6 +18,7 @@ from wx2mqtt.cli.main import app
 from wx2mqtt.i18n import Language, translation
 from wx2mqtt.i18n.diagnostics import DIAGNOSTICS_MESSAGES
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
+from wx2mqtt.i18n.setup import HELP_TEXTS
 from wx2mqtt.i18n.web import REMEDIES
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES
 from wx2mqtt.mqtt.topics import TOPIC_TABLE
@@ -69,7 +70,7 @@ def translated(english: str, language: Language) -> str:
     """Returns a text of the reference in a language. Raises `KeyError` where the Chinese one is missing."""
     if not english:
         return ""
-    chinese = TABLE_TEXTS.get(english) or REFERENCE_TEXTS.get(english)
+    chinese = TABLE_TEXTS.get(english) or REFERENCE_TEXTS.get(english) or HELP_TEXTS.get(english)
     if chinese is None:
         raise KeyError(f"neither tests/docs/table_texts.py nor wx2mqtt/i18n/reference.py has {english!r}")
     return translation((english, chinese), language)
@@ -149,8 +150,9 @@ def _key_row(path: tuple[str, ...], key: ConfigKey, language: Language) -> tuple
 
 
 def leaf_commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yields each command that does something or has an option of its own beside --help, with its full name."""
     inner = getattr(command, "commands", {})
-    if not inner or (name != "wx2mqtt" and command.invoke_without_command):
+    if not inner or command.invoke_without_command or any(option.name != "help" for option in command.params):
         yield name, command
     for key, inner_command in inner.items():
         yield from leaf_commands(inner_command, f"{name} {key}")

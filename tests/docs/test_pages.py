@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
+import typer
 from markdown_it import MarkdownIt
 
 from tests.docs.code_help import CODE_HELP
@@ -17,8 +19,10 @@ from tests.docs.tables import TABLE, TABLES, page_with_tables, translated
 from tests.docs.tables import pages as pages_with_tables
 from tests.support.chinese import OTHER_WORDS, half_width_signs
 from tests.support.rows import every_row
+from wx2mqtt.cli.main import app
 from wx2mqtt.i18n.diagnostics import DIAGNOSTICS_MESSAGES
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
+from wx2mqtt.i18n.setup import HELP_TEXTS
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
 from wx2mqtt.mqtt.topics import TOPIC_TABLE
 
@@ -143,6 +147,24 @@ def test_a_topic_that_does_not_exist_is_noticed(topic, expected):
     assert is_topic(topic) is expected
 
 
+@every_row("docs", [ENGLISH, CHINESE])
+def test_the_reference_has_every_command_and_option_of_the_help(docs):
+    page = (docs / "reference/command-line.md").read_text(encoding="utf-8")
+    _, *parts = re.split(r"^## (.+)$", page, flags=re.MULTILINE)
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    for name, options in options_of_help(typer.main.get_command(app), "wx2mqtt"):
+        assert [option for option in options if f"`{option}`" not in sections[name]] == [], name
+
+
+def options_of_help(command: Any, name: str) -> Iterator[tuple[str, set[str]]]:
+    """Yields each command that has an option beside --help, with those options."""
+    options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    if options := options - {"--help"}:
+        yield name, options
+    for key, inner in getattr(command, "commands", {}).items():
+        yield from options_of_help(inner, f"{name} {key}")
+
+
 @pytest.mark.parametrize("path", pages_with_tables(), ids=name_of)
 def test_the_tables_of_a_page_are_those_of_the_code(path):
     assert page_with_tables(path) == path.read_text(encoding="utf-8"), "run make docs"
@@ -172,7 +194,7 @@ def test_every_chinese_text_of_the_reference_is_used(monkeypatch):
     monkeypatch.setattr("tests.docs.tables.translated", recorded)
     for make_table in TABLES.values():
         make_table("zh")
-    assert used - {""} == TABLE_TEXTS.keys() | REFERENCE_TEXTS.keys()
+    assert used - {""} - HELP_TEXTS.keys() == TABLE_TEXTS.keys() | REFERENCE_TEXTS.keys()
 
 
 def test_the_readme_is_at_most_two_screens_long():
