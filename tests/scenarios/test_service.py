@@ -280,6 +280,7 @@ async def test_a_full_store_receives_nothing_rejects_commands_and_goes_on_when_t
     assert (result["status"], result["code"], result["id"]) == ("rejected", "storage_full", "c1")
     health = await home.body(HEALTH, since=since, state="interrupted")
     assert "store_full" in health["problems"]
+    assert "online" not in await states_since(home, since)
     with_room = home.subscriber.count
     large_file.unlink()
     home.bridge.configure(settings_of_a_small_store(home, "80MB"))

@@ -291,14 +291,19 @@ class ReceiveLoop:
 
     async def run(self, owner: Owner) -> NoReturn:
         """Receives until the login ends: `LoggedOut` is raised, or the task is cancelled."""
+        watching = asyncio.create_task(self._watch_store())
+        try:
+            await self._receive(owner)
+        finally:
+            watching.cancel()
+
+    async def _receive(self, owner: Owner) -> NoReturn:
         failing_since: float | None = None
         backoff = Backoff()
         self._set_online(owner)
         while True:
             self._ctx.heartbeat("receive", POLL_WATCHDOG_SECONDS)
-            limit = self._ctx.shared.exceeded_limit()
-            if limit:  # nothing is received that could not be stored
-                self._state.set(LoginState.INTERRUPTED, self._state.text("storage_full_state", limit=limit))
+            if self._shows_full_store():  # nothing is received that could not be stored
                 await self._pause(STORE_FULL_POLL_SECONDS)
                 continue
             try:
@@ -318,6 +323,19 @@ class ReceiveLoop:
                 failing_since = None
                 backoff = backoff.reset()
 
+    async def _watch_store(self) -> NoReturn:
+        """Shows a store that becomes full during a poll, which may last for half a minute."""
+        while True:
+            await asyncio.sleep(STORE_FULL_POLL_SECONDS)
+            self._shows_full_store()
+
+    def _shows_full_store(self) -> bool:
+        """Sets the state `interrupted` while the store is full; returns whether it is."""
+        limit = self._ctx.shared.exceeded_limit()
+        if limit:
+            self._state.set(LoginState.INTERRUPTED, self._state.text("storage_full_state", limit=limit))
+        return bool(limit)
+
     async def receive_once(self) -> None:
         """Waits for the next batch and stores it. Raises `LoggedOut` and `RETRIED_ERRORS`."""
         batch = await self._ctx.backend.receive(self.cursor)
@@ -327,11 +345,13 @@ class ReceiveLoop:
             self.cursor = batch.cursor
 
     def _set_online(self, owner: Owner) -> None:
-        if owner.nickname:
-            reason = self._state.text("online", name=owner.nickname)
-        else:
-            reason = self._state.text("online_unnamed")
-        self._state.set(LoginState.ONLINE, reason)
+        """Lets commands be sent, and sets the state `online` unless the store is full."""
+        if not self._shows_full_store():
+            if owner.nickname:
+                reason = self._state.text("online", name=owner.nickname)
+            else:
+                reason = self._state.text("online_unnamed")
+            self._state.set(LoginState.ONLINE, reason)
         self._commands.set_online(True)
 
     async def _pause(self, seconds: float) -> None:

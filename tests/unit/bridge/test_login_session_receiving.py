@@ -92,12 +92,34 @@ def test_nothing_is_received_while_the_store_is_full():
         await session_harness.run_for(300)
         assert session_harness.state == S.INTERRUPTED
         assert "5 MB" in session_harness.session.login.reason
+        assert "online" not in session_harness.states
+        assert session_harness.sender.is_online, "what was accepted before is sent"
         assert session_harness.backend.cursors == []
         assert session_harness.overdue_spans(300) == []
         session_harness.quota.size = 0
         await session_harness.run_for(30)
         assert session_harness.state == S.ONLINE
         assert [message.id for message in session_harness.journal.messages()] == ["1"]
+
+    run_scenario(scenario)
+
+
+def test_a_store_that_becomes_full_during_a_poll_is_shown_at_once_and_until_there_is_room():
+    async def scenario(session_harness: SessionHarness) -> None:
+        add_login(session_harness)
+        session_harness.backend.answers += [Wait(35), batch(0), Wait(35), batch(1, message("1"))]
+        await session_harness.run_for(1)
+        assert session_harness.state == S.ONLINE
+        session_harness.quota.limit = session_harness.quota.size = 1_000_000
+        await session_harness.run_for(10)
+        assert session_harness.state == S.INTERRUPTED
+        await session_harness.run_for(300)
+        assert session_harness.states[-2:] == ["online", "interrupted"]
+        assert "1 MB" in session_harness.session.login.reason
+        assert session_harness.backend.cursors == ["login-1:0"]
+        session_harness.quota.limit = 5_000_000
+        await session_harness.run_for(60)
+        assert session_harness.state == S.ONLINE
 
     run_scenario(scenario)
 
