@@ -272,6 +272,8 @@ class ReceiveLoop:
         #: Locked while a received batch is being stored. Whoever ends the login waits for it: the batch could
         #: not be received again.
         self.store_lock = asyncio.Lock()
+        #: Whether the store was full when it was looked at last.
+        self._is_store_full = False
         #: Set when WeChat answers again after failures; who waits for it clears it.
         self.recovered = asyncio.Event()
         #: The place behind the last stored batch; valid in the login `login_id` only.
@@ -330,11 +332,16 @@ class ReceiveLoop:
             self._shows_full_store()
 
     def _shows_full_store(self) -> bool:
-        """Sets the state `interrupted` while the store is full; returns whether it is."""
-        limit = self._ctx.shared.exceeded_limit()
+        """Sets the state `interrupted` while the store is full; returns whether it is.
+
+        A full store is full until it has room for commands again, which may use less of it: else each message
+        could fill it anew, and the state would change with each.
+        """
+        limit = self._ctx.shared.exceeded_limit(for_commands=self._is_store_full)
+        self._is_store_full = bool(limit)
         if limit:
             self._state.set(LoginState.INTERRUPTED, self._state.text("storage_full_state", limit=limit))
-        return bool(limit)
+        return self._is_store_full
 
     async def receive_once(self) -> None:
         """Waits for the next batch and stores it. Raises `LoggedOut` and `RETRIED_ERRORS`."""

@@ -117,6 +117,9 @@ def test_a_store_that_becomes_full_during_a_poll_is_shown_at_once_and_until_ther
         assert session_harness.states[-2:] == ["online", "interrupted"]
         assert "1 MB" in session_harness.session.login.reason
         assert session_harness.backend.cursors == ["login-1:0"]
+        session_harness.quota.size = 999_999  # the next message would fill it again
+        await session_harness.run_for(60)
+        assert session_harness.state == S.INTERRUPTED
         session_harness.quota.limit = 5_000_000
         await session_harness.run_for(60)
         assert session_harness.state == S.ONLINE
