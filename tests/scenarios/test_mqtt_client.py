@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.scenarios.conftest import StartMosquitto
-from tests.support.broker import DURABLE, Mosquitto, free_port
+from tests.support.broker import DURABLE, Mosquitto, free_port, password_file
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.mqtt_client import RecordingListener, message, running_client
 from wx2mqtt.clock import Lease, boot_time
@@ -130,6 +130,30 @@ async def test_bad_credentials_are_reported_in_words_and_tried_again_slowly(
     assert disconnected.retry_in >= 30
     assert "user" in disconnected.reason
     assert "geheim" not in disconnected.reason
+
+
+async def test_a_corrected_password_is_tried_at_once_and_a_connection_that_stands_is_left_alone(
+    start_mosquitto: StartMosquitto, tmp_path: Path
+):
+    passwords = password_file(tmp_path / "passwords", "bob", "geheim")
+    broker = start_mosquitto(
+        f"listener {{port}} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\n", listener=False
+    )
+    async with running_client(broker.url, username="bob", password="falsch") as listener:
+        client = listener.client
+        assert (await listener.end()).retry_in >= 30
+        client.set_password("geheim")
+        await listener.connection()
+        assert not client.uses_old_password
+        client.set_password("the next one")
+        assert client.uses_old_password
+        assert await listener.published(message()) is None
+        assert client.disconnect_count == 0
+        broker.kill()
+        await listener.end()
+        assert not client.uses_old_password
+        broker.start()
+        assert (await listener.end()).code == "credentials"
 
 
 async def test_an_unknown_host_name_is_not_tried_in_a_busy_loop():

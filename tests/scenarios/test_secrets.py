@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.scenarios.login_helpers import STATE, ask, url_after
+from tests.support.broker import password_file
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Home
 from tests.support.scanner import codes_in
@@ -20,19 +19,6 @@ from tests.support.scanner import codes_in
 MQTT_PASSWORD, WEB_PASSWORD = "mqtt-Geheimnis-4711", "web-Geheimnis-4711"
 SECRET_TEXT = "niemand-darf-das-im-Log-lesen"
 MAY_SHOW_CODES = ("wx/login/qr", "wx/login/url")
-
-
-def password_file(path: Path, user: str, password: str) -> Path:
-    """Writes a password file as mosquitto_passwd does: PBKDF2 with SHA-512."""
-    salt, rounds = b"salt-of-12-b", 101
-    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds)
-    path.write_text(f"{user}:$7${rounds}${_base64(salt)}${_base64(digest)}\n")
-    path.chmod(0o600)
-    return path
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def secrets_of(home: Home) -> dict[str, str]:

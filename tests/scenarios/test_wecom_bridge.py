@@ -105,6 +105,27 @@ async def test_wrong_credentials_are_reported_and_not_tried_again(home: WeComHom
     assert (await home.bot.get("wecom/state"))["refused"] == {"93019": 1}
 
 
+async def test_a_corrected_secret_is_applied_by_a_reload_also_while_it_is_online(home: WeComHome):
+    settings = home.settings({"wecom": {**BOT, "receipt": None, "secret": "wrong" * 10}})
+    home.bridge.configure(settings)
+    home.bridge.start()
+    await home.body("wx/login/state", state="refused")
+    home.bridge.configure(home.settings())
+    since = home.subscriber.count
+    answer = await home.send_request("reload")
+    assert answer["data"] == {"applied": ["accounts.home.wecom.secret"], "needs_restart": []}
+    await home.body("wx/login/state", state="online", since=since)
+    home.bridge.configure(settings)
+    await home.send_request("reload")
+    await home.body("wx/login/state", state="refused", since=since)
+    settings = home.settings()
+    settings["mqtt"] |= {"username": "bridge", "password": "for the next connection"}
+    home.bridge.configure(settings)
+    answer = await home.send_request("reload")
+    assert answer["data"]["needs_restart"] == ["mqtt.password", "mqtt.username"]
+    assert not [message for message in home.subscriber.received if message.payload == b"offline"]
+
+
 async def test_a_login_that_wecom_postpones_is_tried_at_once_when_somebody_asks(home: WeComHome):
     await home.log_in()
     await home.bot.post("wecom/settings", refusal_pause=0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import os
 import random
 import shutil
@@ -55,6 +57,19 @@ def _own_ports() -> range:
     """Returns the ports of this worker of pytest: two workers could find the same one free."""
     number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
     return PORTS[int(number or MAX_WORKERS) % (MAX_WORKERS + 1) :: MAX_WORKERS + 1]
+
+
+def password_file(path: Path, user: str, password: str) -> Path:
+    """Writes a password file as mosquitto_passwd does: PBKDF2 with SHA-512."""
+    salt, rounds = b"salt-of-12-b", 101
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds)
+    path.write_text(f"{user}:$7${rounds}${_base64(salt)}${_base64(digest)}\n")
+    path.chmod(0o600)
+    return path
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 class Mosquitto:

@@ -55,6 +55,7 @@ class FakeBroker:
         #: How many publications had come at each `flush`.
         self.counts_at_flush: list[int] = []
         self.progress_deadline = 0.0
+        self.uses_old_password = False
         self._changed = asyncio.Event()
         self._connections = 0
 
@@ -78,6 +79,9 @@ class FakeBroker:
 
     async def honours_retain_handling(self, _topics: ProbeTopics) -> bool:
         return False
+
+    def set_password(self, _password: str | None) -> None:
+        """Does nothing: this broker asks for none."""
 
     def set_paused(self, *, paused: bool) -> None:
         """Does nothing: this broker delivers no message."""

@@ -99,6 +99,7 @@ class AccountFactory:
             shared=self._shared,
         )
         account = Account(ctx)
+        account.use_credentials()  # those of a reload; all else of client and backend is as at the start
         account.restore()
         return account
 
@@ -155,6 +156,7 @@ class AccountFactory:
             account=loaded.settings.accounts[name],
             base_topics=tuple(self.base_topics.values()),
             media_base_url=media_base_url(self._loaded_at_start.settings.web),
+            backend_section=backend_section(loaded.settings.accounts[name]),
             warnings=tuple(map(str, loaded.warnings)),
             missing_safeguards=missing_safeguards(loaded.settings.accounts[name]),
         )

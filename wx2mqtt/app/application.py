@@ -370,9 +370,12 @@ class Application:
 
     async def _reload(self) -> tuple[list[str], list[str]]:
         loaded = await self._load_changed_file()
-        applied, _ = reload_diff(self.loaded.settings, loaded.settings)
+        changed, _ = reload_diff(self.loaded.settings, loaded.settings)
         _, needs_restart = reload_diff(self._loaded_at_start.settings, loaded.settings)
         await self._apply(loaded)
+        if any(account.ctx.broker.uses_old_password for account in self.accounts):
+            needs_restart = sorted([*needs_restart, "mqtt.password"])
+        applied = [key for key in changed if key not in needs_restart]
         self._environment.reload_status.record_accepted()
         self._show_reload()
         log.info("reloaded", applied=applied, needs_restart=needs_restart)

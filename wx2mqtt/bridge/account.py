@@ -258,6 +258,8 @@ class Account:
         """Replaces the settings of the running account, and lets the components follow."""
         with self.ctx.in_log():
             self.ctx.settings = settings
+            if self.use_credentials():
+                self.ctx.login_requests.on_credentials_changed()
             registry, inbound = self.ctx.registry, self.components.inbound
             await inbound.apply_people(registry.set_pins(settings.pins))
             named = self.components.owner.known_contacts()
@@ -270,6 +272,12 @@ class Account:
             components.reporter.publish_info()
             # The settings name people, and say who is exposed. The sender and the windows follow this, too.
             self.ctx.signals.people_changed.emit()
+
+    def use_credentials(self) -> bool:
+        """Hands over the secrets of the settings. Returns whether those for WeChat have changed."""
+        settings, mqtt = self.ctx.settings, self.ctx.settings.whole.mqtt
+        self.ctx.broker.set_password(None if mqtt.password is None else mqtt.password.get_secret_value())
+        return self.ctx.backend.use_section(settings.backend_section)
 
 
 STALL_CHECK_INTERVAL_SECONDS = 5.0

@@ -7,8 +7,10 @@ object. To add a setting, see `settings/schema.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from typing import Any
 
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.model import FILEHELPER, ChatKind, Json, Message
@@ -36,6 +38,8 @@ class AccountSettings:
     #: The beginning of the URLs of media: an address, or empty for URLs that are relative to the bridge's own
     #: web server; None without a web server. A reload does not change it, since it does not move the server.
     media_base_url: str | None = ""
+    #: The options of the account's backend by their names (`BackendOptions.section`), with secrets.
+    backend_section: Mapping[str, Any] = field(default_factory=dict, repr=False)
     #: The warnings about the file.
     warnings: tuple[str, ...] = ()
     #: The key of the sentence about settings without which alarms are lost; empty if none is missing.

@@ -35,8 +35,12 @@ class LoginRenewed(Exception):
     """The owner has confirmed the renewal: the session goes on with the new login, which is saved."""
 
 
+class CredentialsChanged(Exception):
+    """The configuration has other credentials, with which the account logs in now."""
+
+
 # `LoggedOut` comes from a send, a download or an action that WeChat answered with the end of the login.
-SessionRequest = LoginRequested | LogoutRequested | LoggedOut | LoginRenewed
+SessionRequest = LoginRequested | LogoutRequested | LoggedOut | LoginRenewed | CredentialsChanged
 
 
 class SessionPhase(Enum):
@@ -62,6 +66,7 @@ class LoginRequests:
     | logout | ends the attempt | ends the login | is answered at once |
     | `LoggedOut` | | ends the login, only when `RECEIVING` | has no effect |
     | `LoginRenewed` | | lets the new login follow | has no effect |
+    | `CredentialsChanged` | begins the attempt again | logs in anew | begins an attempt |
 
     While WeChat has postponed the login (`LoginPostponed`), a login request that has no effect otherwise ends
     the pause before the next try.
@@ -137,6 +142,10 @@ class LoginRequests:
         if self.is_receiving:
             self._queue.put_nowait(error)
 
+    def on_credentials_changed(self) -> None:
+        """Lets the account log in with other credentials of the configuration, which the backend has."""
+        self._queue.put_nowait(CredentialsChanged())
+
     def begin_renewal(self) -> None:
         """Records that a code is offered while the login goes on."""
         self._renewal = asyncio.get_running_loop().create_future()
@@ -202,10 +211,10 @@ class LoginRequests:
         self.end_postponement()
         self._answer_logouts()
         request = await self._queue.get()
-        while not isinstance(request, LoginRequested):
+        while not isinstance(request, LoginRequested | CredentialsChanged):
             self._answer_logouts()
             request = await self._queue.get()
-        self.new_owner = request.new_owner
+        self.new_owner = isinstance(request, LoginRequested) and request.new_owner
         self.phase = SessionPhase.LOGGING_IN
 
     def _answer_logouts(self) -> None:

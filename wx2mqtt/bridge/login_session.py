@@ -24,7 +24,13 @@ from wx2mqtt.bridge.bot_owner import BotOwner
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import POLL_WATCHDOG_SECONDS, InboundMessages, ReceiveLoop
 from wx2mqtt.bridge.login import MAX_QR_CODES, AccountLogin, LoginAttempt, TooManyQrCodes
-from wx2mqtt.bridge.login_requests import LoginRenewed, LoginRequested, LogoutRequested, SessionPhase
+from wx2mqtt.bridge.login_requests import (
+    CredentialsChanged,
+    LoginRenewed,
+    LoginRequested,
+    LogoutRequested,
+    SessionPhase,
+)
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.login_tracker import RETRIED_ERRORS, STEP_WATCHDOG_SECONDS, LoginStateTracker, retry_delay
 from wx2mqtt.bridge.people.evidence import ContactFacts, contact_facts
@@ -41,6 +47,7 @@ LOGIN_ENDS = (
     LoginRenewed,
     LoginRequested,
     LogoutRequested,
+    CredentialsChanged,
     LoginRefused,
     WrongAccount,
     TooManyQrCodes,
@@ -179,7 +186,7 @@ class LoginSession:
                 self.state.set(LoginState.LOGGED_OUT, str(end))
                 self._commands.on_login_ended(str(end))
                 return LoginAttempt(previous_reason=str(end))
-            case LoginRenewed():
+            case LoginRenewed() | CredentialsChanged():
                 return LoginAttempt(resume=True)
             case LoginRequested():
                 self._account_login.qr_codes_shown = 0

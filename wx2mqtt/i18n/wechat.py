@@ -153,8 +153,8 @@ WECOM_MESSAGES: Catalogue = {
         "机器人已在这里退出登录；要用请重新登录",
     ),
     "refused": (
-        "WeCom refuses bot id or secret ({ret}: {message}); correct wecom.bot_id and wecom.secret, or scan again",
-        "企业微信拒绝此机器人 ID 或密钥（{ret}：{message}）；请更正 wecom.bot_id 和 wecom.secret，或重新扫码",
+        "WeCom refuses bot id or secret ({ret}: {message}); correct wecom.bot_id and wecom.secret (a reload applies another secret), or scan again",
+        "企业微信拒绝此机器人 ID 或密钥（{ret}：{message}）；请更正 wecom.bot_id 和 wecom.secret（只改密钥时，重新加载配置即可），或重新扫码",
     ),
     "not_now": (
         "WeCom does not let the bot connect now ({ret}: {message})",

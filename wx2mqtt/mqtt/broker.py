@@ -182,6 +182,13 @@ class BrokerClient(Protocol):
         A listener pauses when its deliveries take more memory than it has. The broker keeps the rest.
         """
 
+    def set_password(self, password: str | None) -> None:
+        """Takes another password for the next connection, which is tried at once where there is none now."""
+
+    @property
+    def uses_old_password(self) -> bool:
+        """Whether the established connection was made with another password than that of `set_password`."""
+
     def abort(self) -> None:
         """Ends the connection at once without DISCONNECT, and makes no further one; then cancel `run`.
 

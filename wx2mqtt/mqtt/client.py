@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
-from wx2mqtt.aio import notify, raised_at
+from wx2mqtt.aio import notify, raised_at, wait_at_most
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected
 from wx2mqtt.mqtt.broker import (
@@ -48,6 +49,10 @@ class MqttClient:
         addresses = tuple(map(parse_broker_url, options.urls))
         self._policy = ReconnectPolicy(addresses=addresses, protocol=options.protocol)
         self._connection: MqttConnection | None = None
+        #: The password with which the last connection was made, or tried.
+        self._tried_password = options.password
+        #: Ends the delay before the next attempt.
+        self._retry_requested = asyncio.Event()
         self._paused = False
         self._is_aborted = False
         self._retry_at = loop_time()
@@ -78,7 +83,8 @@ class MqttClient:
             self._policy, delay = self._policy.after(ended, loop_time(), self._chance())
             self._retry_at = loop_time() + delay.seconds
             self._report_end(ended, delay, listener)
-            await asyncio.sleep(delay.seconds)
+            await wait_at_most(self._retry_requested, delay.seconds)
+            self._retry_requested.clear()
         await asyncio.Event().wait()  # aborted: nothing more happens until it is cancelled
 
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
@@ -103,12 +109,24 @@ class MqttClient:
         if self._connection is not None:
             self._connection.set_paused(paused=paused)
 
+    def set_password(self, password: str | None) -> None:
+        if password == self._options.password:
+            return
+        self._options = replace(self._options, password=password)
+        if self.connection is None:
+            self._retry_requested.set()
+
+    @property
+    def uses_old_password(self) -> bool:
+        return self.connection is not None and self._tried_password != self._options.password
+
     def abort(self) -> None:
         self._is_aborted = True
         if self._connection is not None:
             self._connection.abort()
 
     async def _connect_once(self, target: ConnectTarget, listener: BrokerListener) -> ConnectionEnd:
+        self._tried_password = self._options.password
         connection = MqttConnection(self._options, target, self.connect_count + 1, listener)
         connection.set_paused(paused=self._paused)
         self._connection = connection
@@ -123,6 +141,7 @@ class MqttClient:
             if connection.was_connected:
                 self.disconnect_count += 1
                 self._last_reported = ""
+                self._retry_requested.clear()  # set while this connection was being made
 
     def _report_end(self, ended: ConnectionEnd, delay: Delay, listener: BrokerListener) -> None:
         if delay.silent:

@@ -99,8 +99,8 @@ class Mqtt(Section):
         description='mqtt mqtts ws wss unix, or "embedded"; a list is one cluster, tried in turn',
     )
     username: Text | None = Field(None, description="the user name at the broker")
-    password: Secret | None = Field(None, description="better in password_file")
-    password_file: FilePath | None = Field(None, description="a file that holds the password")
+    password: Live[Secret | None] = Field(None, description="better in password_file")
+    password_file: Live[FilePath | None] = Field(None, description="a file that holds the password")
     client_id: ClientId | None = Field(
         None, description="null: wx2mqtt-<account>; with several accounts <client_id>-<account>"
     )
@@ -177,8 +177,8 @@ class WeCom(Section):
     """Tencent's official bot in WeCom; without bot_id and secret a scan makes one"""
 
     bot_id: Text | None = Field(None, description="the id of a bot of your own")
-    secret: Secret | None = Field(None, description="better in secret_file")
-    secret_file: FilePath | None = Field(None, description="a file that holds the secret of that bot")
+    secret: Live[Secret | None] = Field(None, description="better in secret_file")
+    secret_file: Live[FilePath | None] = Field(None, description="a file that holds the secret of that bot")
     source: Text = Field("wx2mqtt", description="how a scan names this program to WeCom")
     receipt: Text | None = Field("✓", description="the answer to each message that is published; null: none")
     bot_name: Text | None = Field(

@@ -361,6 +361,13 @@ class Backend(Protocol):
     def set_language(self, language: Language) -> None:
         """Sets the language of texts for people. The current login keeps the one it has at WeChat."""
 
+    def use_section(self, section: Mapping[str, Any]) -> bool:  # noqa: ARG002 - as above
+        """Takes over what a reload may change in its options; `section` is as in `BackendOptions`.
+
+        Returns whether the account must log in anew, since its credentials are others now.
+        """
+        return False
+
     # Receiving
 
     def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from wx2mqtt.app import logs
 from wx2mqtt.app.application import STOP_TIMEOUT_SECONDS, Application, RunEnvironment, open_application
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.bridge.account import DRAIN_TIMEOUT_SECONDS, OFFLINE_PUBLISH_TIMEOUT_SECONDS
+from wx2mqtt.bridge.login_requests import CredentialsChanged
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import load
@@ -93,6 +95,48 @@ async def test_a_change_that_needs_a_restart_is_named_again_at_each_reload(
         assert await harness.request("reload") == {"applied": [], "needs_restart": ["mqtt.url"]}
     harness.write()
     assert await harness.request("reload") == {"applied": [], "needs_restart": []}
+
+
+@pytest.mark.parametrize("source", ["file", "environment", "credential"])
+async def test_a_reload_reads_the_files_of_secrets_again_and_applies_them(
+    tmp_path: Path, source: str
+) -> None:
+    secret, password = tmp_path / "accounts.home.wecom.secret", tmp_path / "mqtt.password"
+    keys = {"file": (f", secret_file: {secret}", f", password_file: {password}")}
+    of_bot, of_broker = keys.get(source, ("", ""))
+    env = {
+        "environment": {
+            "WX2MQTT_MQTT__PASSWORD_FILE": str(password),
+            "WX2MQTT_ACCOUNTS__HOME__WECOM__SECRET_FILE": str(secret),
+        },
+        "credential": {"CREDENTIALS_DIRECTORY": str(tmp_path)},
+    }.get(source, {})
+    file = tmp_path / "wx2mqtt.yaml"
+    file.write_text(
+        f"storage: {{path: {tmp_path}/store}}\nmqtt: {{username: bridge{of_broker}}}\n"
+        f"accounts: {{home: {{backend: wecom, wecom: {{bot_id: aib1{of_bot}}}}}, other: {{backend: ilink}}}}\n"
+    )
+
+    def write_secrets(value: str) -> None:
+        secret.write_text(value)
+        password.write_text(value)
+
+    def secrets_of(account: Any) -> tuple[str, str]:
+        return account.ctx.backend._client.login.configured.secret, account.ctx.broker._options.password
+
+    write_secrets("old")
+    environment = RunEnvironment(env=env)
+    async with open_application(load(file, env, BACKENDS), environment, serve=False) as app:
+        write_secrets("new")
+        applied = ["accounts.home.wecom.secret", "mqtt.password"]
+        assert await app.process_requests()["reload"]({}) == {"applied": applied, "needs_restart": []}
+        home, other = app.accounts
+        assert secrets_of(home) == ("new", "new")
+        assert isinstance(await home.ctx.login_requests.next_request(), CredentialsChanged)
+        assert other.ctx.login_requests._queue.empty(), "other accounts are left alone"
+        built_again = await app._factory.create("home")
+        assert secrets_of(built_again) == ("new", "new")
+        await built_again.close()
 
 
 async def test_a_reload_of_a_bad_file_changes_nothing_and_names_its_problems(

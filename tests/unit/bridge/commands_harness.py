@@ -221,6 +221,7 @@ class AcknowledgingBroker:
         self.connections = 0
         self.paused = False
         self.progress_deadline = 0.0
+        self.uses_old_password = False
         self.redelivers: bool | None = None  # what is retained; None: it has not shown
         self._changes = changes
 
@@ -245,6 +246,9 @@ class AcknowledgingBroker:
 
     def set_paused(self, *, paused: bool) -> None:
         self.paused = paused
+
+    def set_password(self, password: str | None) -> None:
+        raise NotImplementedError
 
     def abort(self) -> None:
         raise NotImplementedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -141,6 +141,9 @@ class FakeBackend:
             else:
                 yield step
         await asyncio.sleep(10**9)
+
+    def use_section(self, _section: Mapping[str, object]) -> bool:
+        return False
 
     def enter_verification_code(self, code: str) -> None:
         self.entered_codes.append(code)

@@ -33,6 +33,7 @@ class FakeBroker:
     """A broker client that keeps what is published; `answer` ends each open publication, None as a PUBACK."""
 
     progress_deadline = 0.0
+    uses_old_password = False
 
     def __init__(self) -> None:
         self.connection: Connected | None = None
@@ -52,6 +53,9 @@ class FakeBroker:
         raise NotImplementedError
 
     def set_paused(self, *, paused: bool) -> None:
+        raise NotImplementedError
+
+    def set_password(self, password: str | None) -> None:
         raise NotImplementedError
 
     def abort(self) -> None:

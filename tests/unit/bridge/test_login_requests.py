@@ -152,6 +152,28 @@ def test_a_login_that_wechat_has_postponed_is_tried_when_somebody_asks_but_not_a
     run_scenario(scenario)
 
 
+@every_row(
+    ("steps", "resume_flags"),
+    [
+        ([Unreachable("no answer")], [True, True]),
+        ([QR_CODE, NEVER_ENDS], [True, True]),
+        ([LoginRefused("wrong secret", is_correctable=True)], [True, False]),
+        ([logged_in(resumed=True)], [True, True]),
+    ],
+)
+def test_other_credentials_log_in_at_once_whatever_the_session_does(steps, resume_flags):
+    async def scenario(session_harness: SessionHarness) -> None:
+        session_harness.backend.logins += [steps, [logged_in(resumed=True)]]
+        session_harness.start()
+        await session_harness.run_for(0.1)
+        session_harness.ctx.login_requests.on_credentials_changed()
+        await session_harness.run_for(0.1)
+        assert session_harness.state == S.ONLINE
+        assert session_harness.backend.resume_flags == resume_flags
+
+    run_scenario(scenario)
+
+
 def test_a_pause_that_wechat_demands_is_not_ended_by_a_request():
     async def scenario(session_harness: SessionHarness) -> None:
         session_harness.backend.logins.append([logged_in(resumed=True)])

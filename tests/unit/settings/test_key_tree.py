@@ -67,6 +67,10 @@ def test_an_unchanged_file_changes_nothing():
         ({"accounts": {"home": {"plain": True}}}, ["accounts.home.plain"]),
         ({"accounts": {"home": {"plain": {"max_age": "5m"}}}}, ["accounts.home.plain"]),
         ({"accounts": {"home": {"media": {"keep": "1d"}}}}, ["accounts.home.media.keep"]),
+        ({"mqtt": {"password": "a"}}, ["mqtt.password"]),
+        ({"mqtt": {"password_file": "/a"}}, ["mqtt.password_file"]),
+        ({"accounts": {"home": {"wecom": {"secret": "a"}}}}, ["accounts.home.wecom.secret"]),
+        ({"accounts": {"home": {"wecom": {"secret_file": "/a"}}}}, ["accounts.home.wecom.secret_file"]),
         ({"mqtt": {"response_topics": ["reply/#"]}}, ["mqtt.response_topics"]),
         ({"accounts": {"home": {"media": {"max_total": "1MB"}}}}, ["accounts.home.media.max_total"]),
     ],
@@ -80,7 +84,10 @@ def test_these_keys_count_at_once(changed, applied):
     ("changed", "restart"),
     [
         ({"mqtt": {"url": "mqtt://a"}}, ["mqtt.url"]),
-        ({"mqtt": {"password": "a"}}, ["mqtt.password"]),
+        (
+            {"accounts": {"home": {"wecom": {"bot_id": "a", "secret": "b"}}}},
+            ["accounts.home.wecom.bot_id", "accounts.home.wecom.secret"],
+        ),
         ({"homeassistant": {"enabled": True}}, ["homeassistant.enabled"]),
         ({"homeassistant": {"prefix": "ha"}}, ["homeassistant.prefix"]),
         ({"log": {"format": "json"}}, ["log.format"]),
@@ -101,7 +108,7 @@ def test_a_changed_secret_is_named_and_not_shown():
         settings_of(mqtt={"password": "alt"}),
         settings_of(mqtt={"password": "neu"}, log={"level": "debug"}),
     )
-    assert reload_diff(old, new) == (["log.level"], ["mqtt.password"])
+    assert reload_diff(old, new) == (["log.level", "mqtt.password"], [])
 
 
 def test_an_account_that_comes_before_the_others_moves_none_of_them():

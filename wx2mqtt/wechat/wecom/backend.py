@@ -6,8 +6,9 @@ over the connection of `WeComClient`, which the receiver makes anew when it ends
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
+from typing import Any
 
 from typing_extensions import override
 
@@ -148,6 +149,11 @@ class WeComBackend(Backend):
     def set_language(self, language: Language) -> None:
         self._client.language = language
         self._http.language = language
+
+    @override
+    def use_section(self, section: Mapping[str, Any]) -> bool:
+        """Takes over another secret of the configured bot. Another bot needs a restart."""
+        return self._client.login.use_secret(section["bot_id"] or "", section["secret"] or "")
 
     @override
     async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:

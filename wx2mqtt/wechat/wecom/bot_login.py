@@ -87,6 +87,17 @@ class BotLogin:
             return configured
         return BotCredentials(bot_id=self.bot.bot_id, secret=self.bot.secret)
 
+    def use_secret(self, bot_id: str, secret: str) -> bool:
+        """Replaces the secret of the configured bot.
+
+        Returns False, and changes nothing, for another bot and for the same secret.
+        """
+        before, now = self.configured, BotCredentials(bot_id=bot_id, secret=secret)
+        if before is None or before.bot_id != bot_id or not secret or now == before:
+            return False
+        self.configured = now
+        return True
+
     def use(self, bot: SavedBot) -> None:
         """Makes a bot the one in use; nothing is saved or sent yet."""
         self._current = bot

@@ -66,6 +66,19 @@ async def test_the_secret_of_the_configuration_is_used_for_its_own_bot_only() ->
     assert harness.login.credentials() == BotCredentials(bot_id="aib2", secret="other")
 
 
+@pytest.mark.parametrize(
+    ("bot_id", "secret", "secret_used"),
+    [("aib1", "corrected", "corrected"), ("aib1", "geheim", None), ("aib1", "", None), ("aib2", "x", None)],
+)
+def test_another_secret_of_the_configured_bot_replaces_the_first_one(
+    bot_id: str, secret: str, secret_used: str | None
+) -> None:
+    login = LoginHarness(configured=CONFIGURED).login
+    assert login.use_secret(bot_id, secret) is (secret_used is not None)
+    assert login.configured == BotCredentials(bot_id="aib1", secret=secret_used or "geheim")
+    assert not LoginHarness(SCANNED_BOT).login.use_secret(bot_id, secret), "a scan made this bot"
+
+
 async def test_a_bot_of_a_scan_is_forgotten_at_the_logout_and_its_secret_with_it() -> None:
     harness = LoginHarness(SCANNED_BOT)
     await harness.login.load()
