@@ -92,6 +92,25 @@ async def test_ntfy_api(services: Services):
     assert (caption["text"], is_picture(picture)) == ("somebody rang", True)
 
 
+async def test_aiontfy_decodes_each_answer(services: Services):
+    before = len(await services.sent())
+    *answers, refused = await run_python_client(services, "aiontfy", services.root_url)
+    text, bare, file = (answer["answer"] for answer in answers)
+    assert all(answer["id"] and answer["time"] for answer in (text, bare, file))
+    always = {"event": "message", "topic": "wife"}
+    assert_has(text, **always, message="磁盘满了", title="NAS", priority=4, tags=["warning", "disk"])
+    assert_has(text, click="http://nas/")
+    assert_has(bare, **always, message="only a text")
+    assert not {"title", "priority", "tags"} & bare.keys()
+    assert_has(file, **always, message="You received a file: door.png", title="Door")
+    assert (refused["refused"] in REFUSED, bool(refused["error"])) == (True, True)
+    assert len(await new_messages(services, before, 4)) == 4
+
+
+def assert_has(answer: dict[str, Any], **fields: Any) -> None:
+    assert {name: answer.get(name) for name in fields} == fields
+
+
 async def test_python_ntfy(services: Services):
     before = len(await services.sent())
     *answers, refused = await run_python_client(services, "python_ntfy", services.root_url)
@@ -118,9 +137,14 @@ async def test_gotify_for_python(services: Services):
     *answers, refused = await run_python_client(services, "gotify", f"{services.url}/gotify")
     ids = [answer["answer"]["id"] for answer in answers]
     assert (len({*ids}), all(isinstance(number, int) for number in ids)) == (3, True)
+    full, bare, _ = answers
+    assert (full["is_typed"], bare["is_typed"]) == (True, True), "as the client declares the fields"
+    extras = {"a::b": {"c": 1.5}}
+    assert_has(full["answer"], appid=1, message="磁盘满了", title="NAS", priority=8, extras=extras)
+    assert_has(bare["answer"], appid=1, message="磁盘满了", title="clients", priority=0)
     assert refused["refused"] in REFUSED
     texts = [line["text"] for line in await new_messages(services, before, 3)]
-    assert texts == ["NAS\n磁盘满了", "without a title", "NAS\nlater"]
+    assert texts == ["NAS\n磁盘满了", "磁盘满了", "NAS\nlater"]
 
 
 async def test_gotipy(services: Services):

@@ -23,10 +23,13 @@ Installer = Callable[[Path], list[str]]
 
 
 def pip(folder: Path) -> list[str]:
-    """Returns the command that installs the lock in the folder; three packages come as sources only."""
+    """Returns the command that installs the lock in the folder; three packages come as sources only.
+
+    aiontfy asks for Python 3.12, and runs on 3.11 as well.
+    """
     return [
         *(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"),
-        *("--root-user-action", "ignore", "--no-deps", "--require-hashes"),
+        *("--root-user-action", "ignore", "--no-deps", "--require-hashes", "--ignore-requires-python"),
         *("--only-binary=:all:", "--no-binary=pyqrcode,esptool,paho-mqtt", "--no-build-isolation"),
         *("--target", str(folder), "-r", str(folder / "requirements.lock")),
     ]

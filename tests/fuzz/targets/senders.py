@@ -170,7 +170,7 @@ TARGETS = (
         parsers=(
             *(f"web.senders.service_texts:{name}" for name in ("joined_text", "plain_text_of", "text_value")),
             *(f"web.senders.service_texts:{name}" for name in ("object_value", "required_text")),
-            "web.senders.gotify:priority_keys",
+            "web.senders.gotify:read_priority",
         ),
         seeds=_SERVICES,
         generate=mutated(_SERVICES, _SERVICE_WORDS),

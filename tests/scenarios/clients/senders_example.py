@@ -7,9 +7,11 @@ the server answered as lines of JSON; and at last how the client reports a refus
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib
 import json
 import sys
+import typing
 from pathlib import Path
 
 name, url, token, folder = sys.argv[1:5]
@@ -66,10 +68,46 @@ def with_ntfpy():
     report(refused=sdk.NTFYClient(server, "wife", sdk.NTFYUser("any", WRONG_TOKEN)).send("no").status_code)
 
 
+def with_aiontfy():
+    """It decodes each answer into a dataclass, and fails for a field that is missing or of another type."""
+    aiohttp, yarl = importlib.import_module("aiohttp"), importlib.import_module("yarl")
+    errors = importlib.import_module("aiontfy.exceptions")
+
+    def values(notification):
+        fields = dataclasses.asdict(notification).items()
+        return {
+            name: value if isinstance(value, int | list) else str(value) for name, value in fields if value
+        }
+
+    async def publish():
+        async with aiohttp.ClientSession() as session:
+            client = sdk.Ntfy(url, session, token=token)
+            text = sdk.Message(
+                topic="wife",
+                message="磁盘满了",
+                title="NAS",
+                priority=4,
+                tags=["warning", "disk"],
+                click=yarl.URL("http://nas/"),
+            )
+            report(answer=values(await client.publish(text)))
+            report(answer=values(await client.publish(sdk.Message(topic="wife", message="only a text"))))
+            file = sdk.Message(topic="wife", filename="door.png", title="Door")
+            report(answer=values(await client.publish(file, picture.read_bytes())))
+            try:
+                await sdk.Ntfy(url, session, token=WRONG_TOKEN).publish(text)
+            except errors.NtfyHTTPError as error:
+                report(refused=error.http, error=error.error)
+
+    asyncio.run(publish())
+
+
 def with_gotify():
     client = sdk.Gotify(base_url=url, app_token=token)
-    report(answer=client.create_message("磁盘满了", title="NAS", priority=8, extras={"a::b": {"c": 1}}))
-    report(answer=client.create_message("without a title"))
+    types = typing.get_type_hints(sdk.gotify.Message)
+    for values in ({"title": "NAS", "priority": 8, "extras": {"a::b": {"c": 1.5}}}, {}):
+        answer = client.create_message("磁盘满了", **values)
+        report(answer=answer, is_typed=all(isinstance(answer[name], types[name]) for name in answer))
 
     async def send_asynchronously():
         async with sdk.AsyncGotify(base_url=url, app_token=token) as own:

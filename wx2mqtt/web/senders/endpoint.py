@@ -288,9 +288,11 @@ class _Call:
             id=stored.command_id,
             account=recipient.account,
             user=recipient.user,
+            sender=sender.name,
             row_id=stored.row_id,
             time=stored.time,
             result=stored.result,
+            answer_fields=command.answer_fields,
         )
 
     async def _require_few_unfinished(self, sender: SenderOptions) -> None:

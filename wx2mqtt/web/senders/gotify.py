@@ -69,11 +69,27 @@ class GotifyInterface(SenderInterface):
         click = object_value(object_value(extras, "client::notification"), "click")
         link, title = text_value(click, "url"), text_value(message, "title")
         fields: dict[str, Json] = {"text": joined_text(title, required_text(text), links=[link])}
-        return SenderCommand(fields={**fields, **priority_keys(message.get("priority"))})
+        priority = read_priority(message.get("priority"))
+        answer_fields: dict[str, Json] = {
+            "message": text_value(message, "message"),
+            "priority": priority or 0,
+        }
+        if title.strip():
+            answer_fields["title"] = title
+        if extras:
+            answer_fields["extras"] = {**extras}
+        return SenderCommand(fields={**fields, **_priority_keys(priority)}, answer_fields=answer_fields)
 
     @override
     def write_answer(self, accepted: Accepted) -> ServiceAnswer:
-        body: dict[str, Json] = {"id": accepted.row_id, "appid": 1, "date": rfc3339(accepted.time)}
+        """Answers with the message. As in Gotify, one without a title has the name of its application."""
+        body: dict[str, Json] = {
+            "id": accepted.row_id,
+            "appid": 1,
+            "date": rfc3339(accepted.time),
+            "title": accepted.sender,
+            **accepted.answer_fields,
+        }
         return json_answer(HTTPStatus.OK, body)
 
     @override
@@ -94,15 +110,21 @@ def _read_message(head: RequestHead, body: RequestBody) -> Mapping[str, Json]:
     return json_object(body.data, REQUEST_JSON)
 
 
-def priority_keys(value: Json) -> dict[str, Json]:
-    """Returns the keys of a command for a priority of Gotify; none without one. Raises `BadCommand`."""
+def read_priority(value: Json) -> int | None:
+    """Returns the priority of a message; None without one. Raises `BadCommand`."""
     if value is None or value == "":
-        return {}
+        return None
     text = value.text if isinstance(value, JsonDecimal) else str(value)
     digits = text.removeprefix("-")
     if isinstance(value, bool) or not (digits.isascii() and digits.isdigit() and len(digits) < 10):
         raise BadCommand("bad_command", "bad_integer", key="priority", minimum=0)
-    priority = int(text)
+    return int(text)
+
+
+def _priority_keys(priority: int | None) -> dict[str, Json]:
+    """Returns the keys of a command for a priority of Gotify."""
+    if priority is None:
+        return {}
     if priority >= URGENT_PRIORITY:
         return {"priority": "high", "urgent": True}
     return {"priority": "low"} if priority <= LOW_PRIORITY else {}

@@ -113,6 +113,8 @@ class SenderCommand:
     #: What the request reports. The same text within ten minutes is not sent again, unless the first command
     #: ended in anything but `sent`. Empty for a request that is always sent.
     content: str = ""
+    #: What the answer of an imitated service repeats of the request.
+    answer_fields: Mapping[str, Json] = field(default_factory=dict, repr=False)
     #: How long the answer may wait for the result; 0 for an answer at once.
     wait_seconds: float = 0.0
 
@@ -124,12 +126,16 @@ class Accepted:
     id: str
     account: str
     user: str
+    #: The name of the caller.
+    sender: str
     #: The id of its row in the store.
     row_id: int
     #: When it was accepted, in milliseconds since 1970.
     time: int
     #: The result as on the topic `result/<user>`; None where there is none yet, or the call waits for none.
     result: Mapping[str, Json] | None = None
+    #: As in its `SenderCommand`.
+    answer_fields: Mapping[str, Json] = field(default_factory=dict, repr=False)
 
 
 @frozen

@@ -80,15 +80,19 @@ class NtfyInterface(SenderInterface):
     @override
     def read_command(self, head: RequestHead, body: RequestBody) -> SenderCommand:
         user = head.path_names.get("user", "")
+        options = _read_options(head)
         if not user:
             fields = json_object(body.data, REQUEST_JSON)
-            options = {**_read_options(head), **_options_of_json(fields)}
-            return SenderCommand(fields=_command_fields(options, body), user=_read_topic(fields))
-        options = _read_options(head)
-        text = body.data.decode("utf-8", "replace").strip()
-        if text and body.file is None:
+            options |= _options_of_json(fields)
+            user = _read_topic(fields)
+        elif text := body.data.decode("utf-8", "replace").strip():
             options["message"] = text
-        return SenderCommand(fields=_command_fields(options, body), user=user, file=body.file)
+        return SenderCommand(
+            fields=_command_fields(options, body),
+            user=user,
+            file=body.file,
+            answer_fields=_answer_fields(options, body),
+        )
 
     @override
     def write_answer(self, accepted: Accepted) -> ServiceAnswer:
@@ -97,6 +101,7 @@ class NtfyInterface(SenderInterface):
             "time": accepted.time // 1000,
             "event": "message",
             "topic": accepted.user,
+            **accepted.answer_fields,
         }
         return json_answer(HTTPStatus.OK, body)
 
@@ -200,7 +205,8 @@ def _command_fields(options: Mapping[str, str], body: RequestBody) -> dict[str, 
     """Returns the keys of the command. Raises `BadCommand`."""
     if options.get("delay"):
         raise BadCommand("unsupported", "ntfy_delay")
-    fields = {**_priority_keys(options.get("priority", ""))}
+    priority = _read_priority(options)
+    fields = {} if priority is None else {**_PRIORITY_KEYS[priority]}
     filename, address = options.get("filename", ""), options.get("attach", "")
     text = _text_of(options)
     if not address and body.file is None:
@@ -224,31 +230,36 @@ def _path_of(address: str) -> str:
         return ""
 
 
-_LOW: Mapping[str, Json] = {"priority": "low"}
-_HIGH: Mapping[str, Json] = {"priority": "high"}
-_URGENT: Mapping[str, Json] = {"priority": "high", "urgent": True}
-_PRIORITIES: Mapping[str, Mapping[str, Json]] = {
-    "1": _LOW,
-    "min": _LOW,
-    "2": _LOW,
-    "low": _LOW,
-    "3": {},
-    "default": {},
-    "": {},
-    "4": _HIGH,
-    "high": _HIGH,
-    "5": _URGENT,
-    "max": _URGENT,
-    "urgent": _URGENT,
+_PRIORITIES: Mapping[str, int] = {
+    "1": 1,
+    "min": 1,
+    "2": 2,
+    "low": 2,
+    "3": 3,
+    "default": 3,
+    "4": 4,
+    "high": 4,
+    "5": 5,
+    "max": 5,
+    "urgent": 5,
+}
+_PRIORITY_KEYS: Mapping[int, Mapping[str, Json]] = {
+    1: {"priority": "low"},
+    2: {"priority": "low"},
+    3: {},
+    4: {"priority": "high"},
+    5: {"priority": "high", "urgent": True},
 }
 
 
-def _priority_keys(text: str) -> Mapping[str, Json]:
-    keys = _PRIORITIES.get(text.strip().lower())
-    if keys is None:
-        known = ", ".join(filter(None, _PRIORITIES))
-        raise BadCommand("bad_command", "ntfy_priority", priority=text[:20], known=known)
-    return keys
+def _read_priority(options: Mapping[str, str]) -> int | None:
+    """Returns the priority from 1 to 5; None without one. Raises `BadCommand`."""
+    text = options.get("priority", "").strip().lower()
+    if not text:
+        return None
+    if text not in _PRIORITIES:
+        raise BadCommand("bad_command", "ntfy_priority", priority=text[:20], known=", ".join(_PRIORITIES))
+    return _PRIORITIES[text]
 
 
 # Values of the option `markdown` that switch it on.
@@ -286,7 +297,7 @@ def _text_of(options: Mapping[str, str]) -> str:
     message = options.get("message", "")
     if options.get("markdown", "").lower() in _TRUE:
         message = plain_text_of(message)
-    tags = [tag.strip() for tag in options.get("tags", "").split(",") if tag.strip()]
+    tags = _tags_of(options)
     signs = "".join(_TAG_SIGNS[tag] for tag in tags if tag in _TAG_SIGNS)
     words = ", ".join(tag for tag in tags if tag not in _TAG_SIGNS)
     title = options.get("title", "")
@@ -299,6 +310,10 @@ def _text_of(options: Mapping[str, str]) -> str:
     )
 
 
+def _tags_of(options: Mapping[str, str]) -> list[str]:
+    return [tag.strip() for tag in options.get("tags", "").split(",") if tag.strip()]
+
+
 _KINDS_BY_SUFFIX: Mapping[str, str] = {
     **dict.fromkeys((".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"), "image"),
     **dict.fromkeys((".mp4", ".mov", ".webm", ".mkv", ".avi"), "video"),
@@ -307,3 +322,24 @@ _KINDS_BY_SUFFIX: Mapping[str, str] = {
 
 def _kind_of(path: str) -> str:
     return _KINDS_BY_SUFFIX.get(PurePosixPath(path).suffix.lower(), "file")
+
+
+# --- the answer ---
+
+
+def _answer_fields(options: Mapping[str, str], body: RequestBody) -> dict[str, Json]:
+    """Returns what ntfy's answer repeats of the message; what the message does not have is left out."""
+    message = options.get("message", "")
+    if not message and (body.file is not None or options.get("attach")):
+        message = f"You received a file: {options.get('filename') or DEFAULT_FILENAME}"  # as ntfy says it
+    fields: dict[str, Json] = {"message": message or EMPTY_MESSAGE}
+    for name in ("title", "click"):
+        if options.get(name):
+            fields[name] = options[name]
+    priority = _read_priority(options)
+    if priority is not None:
+        fields["priority"] = priority
+    tags = _tags_of(options)
+    if tags:
+        fields["tags"] = [*tags]
+    return fields

@@ -6,7 +6,14 @@ import json
 from http import HTTPStatus
 
 from tests.support.rows import every_row
-from tests.unit.web.senders.service_requests import ACCEPTED, URGENT, answer_of, refused_by
+from tests.unit.web.senders.service_requests import (
+    ACCEPTED,
+    URGENT,
+    answer_of,
+    answer_to,
+    decode_strictly,
+    refused_by,
+)
 from wx2mqtt.web.senders.gotify import GotifyInterface
 from wx2mqtt.web.senders.interface import (
     BodyForm,
@@ -18,10 +25,14 @@ from wx2mqtt.web.senders.interface import (
 GOTIFY = GotifyInterface()
 
 
-def gotify(message, content_type="application/json"):
+def read(message, content_type="application/json"):
     data = message if isinstance(message, bytes) else json.dumps(message).encode()
     head = RequestHead(method="POST", headers={"content-type": content_type})
-    return GOTIFY.read_command(head, RequestBody(data=data)).fields
+    return GOTIFY.read_command(head, RequestBody(data=data))
+
+
+def gotify(message, content_type="application/json"):
+    return read(message, content_type).fields
 
 
 @every_row(
@@ -97,6 +108,43 @@ def test_gotify_is_answered_with_a_number():
         GOTIFY.write_refusal(Refused(status=HTTPStatus(401), code="unauthorized", message="no"))
     )
     assert (status, body["errorCode"], body["errorDescription"]) == (401, 401, "no")
+
+
+# `Message` of Gotify's API (github.com/gotify/server, model/message.go)
+GOTIFY_REQUIRED = {
+    "id": int,
+    "appid": int,
+    "date": str,
+    "message": str,
+    "title": str,
+    "priority": int,
+}
+GOTIFY_OPTIONAL = {"extras": dict}
+
+EXTRAS = {"home::appliances": {"temperature": 21.5, "on": True}}
+
+
+@every_row(
+    "message, content_type, repeated",
+    [
+        ({"message": "done"}, "", {"message": "done", "title": "nas", "priority": 0}),
+        ({"message": "done", "title": " "}, "", {"message": "done", "title": "nas", "priority": 0}),
+        (
+            {"message": "**done**\n", "title": "备份", "priority": 9, "extras": EXTRAS},
+            "",
+            {"message": "**done**\n", "title": "备份", "priority": 9, "extras": EXTRAS},
+        ),
+        (
+            b"message=done&title=Backup&priority=-1",
+            "application/x-www-form-urlencoded",
+            {"message": "done", "title": "Backup", "priority": -1},
+        ),
+    ],
+)
+def test_gotifys_answer_is_the_message_with_all_fields(message, content_type, repeated):
+    status, body = answer_to(GOTIFY, read(message, content_type))
+    decode_strictly(body, GOTIFY_REQUIRED, GOTIFY_OPTIONAL)
+    assert (status, body) == (200, {"id": 17, "appid": 1, "date": "2023-11-14T22:13:20.123Z", **repeated})
 
 
 # What Uptime Kuma 2 writes to Gotify: `test_ntfy.py` says where its sources are.

@@ -7,7 +7,14 @@ import json
 from http import HTTPStatus
 
 from tests.support.rows import every_row
-from tests.unit.web.senders.service_requests import ACCEPTED, PICTURE, URGENT, answer_of, refused_by
+from tests.unit.web.senders.service_requests import (
+    PICTURE,
+    URGENT,
+    answer_of,
+    answer_to,
+    decode_strictly,
+    refused_by,
+)
 from wx2mqtt.web.senders.interface import (
     BodyForm,
     BodyPlan,
@@ -24,6 +31,23 @@ def ntfy(headers=None, query=None, data=b"", file=None, user="me"):
     names = {"user": user} if user else {}
     head = RequestHead(method="PUT", path_names=names, headers=headers or {}, query=query or {})
     return NTFY.read_command(head, RequestBody(data=data, file=file))
+
+
+# `message` of ntfy (github.com/binwiederhier/ntfy, server/types.go)
+NTFY_REQUIRED = {"id": str, "time": int, "event": str, "topic": str}
+NTFY_OPTIONAL = {
+    "expires": int,
+    "title": str,
+    "message": str,
+    "priority": int,
+    "tags": list,
+    "click": str,
+    "icon": str,
+    "actions": list,
+    "attachment": dict,
+    "poll_id": str,
+    "encoding": str,
+}
 
 
 @every_row(
@@ -220,10 +244,41 @@ def test_what_is_no_token_of_a_query_is_none(auth):
     assert NTFY.read_token(RequestHead(method="PUT", query={"auth": auth})) == ""
 
 
-def test_ntfy_is_answered_as_ntfy_answers():
-    status, body = answer_of(NTFY.write_answer(ACCEPTED))
+ALL_OPTIONS = {
+    "message": "满了",
+    "title": "磁盘",
+    "priority": 4,
+    "tags": ["warning", "disk"],
+    "click": "http://nas/",
+}
+
+
+@every_row(
+    "call, repeated",
+    [
+        ({"data": b"full\n"}, {"message": "full"}),
+        ({"data": b""}, {"message": "triggered"}),
+        (
+            {"headers": {"p": "urgent", "ta": "warning"}},
+            {"message": "triggered", "priority": 5, "tags": ["warning"]},
+        ),
+        ({"data": json.dumps({**ALL_OPTIONS, "topic": "me"}).encode(), "user": ""}, ALL_OPTIONS),
+        (
+            {"headers": {"filename": "a.png", "title": "Door"}, "file": PICTURE},
+            {"message": "You received a file: a.png", "title": "Door"},
+        ),
+        ({"headers": {"message": "rang"}, "file": PICTURE}, {"message": "rang"}),
+        ({"query": {"attach": "http://cam/a.jpg"}}, {"message": "You received a file: attachment"}),
+    ],
+)
+def test_ntfys_answer_is_the_message_with_all_fields(call, repeated):
+    status, body = answer_to(NTFY, ntfy(**call))
+    decode_strictly(body, NTFY_REQUIRED, NTFY_OPTIONAL)
     expected = {"id": "c1", "time": 1_700_000_000, "event": "message", "topic": "me"}
-    assert (status, body) == (200, expected)
+    assert (status, body) == (200, {**expected, **repeated})
+
+
+def test_ntfy_is_refused_as_ntfy_refuses():
     status, body = answer_of(
         NTFY.write_refusal(Refused(status=HTTPStatus(429), code="rate_limited", message="slow"))
     )
