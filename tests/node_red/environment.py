@@ -17,6 +17,7 @@ from tests.support.broker import DURABLE
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.home import Home, at_home
 from tests.support.ilink_home import ILinkHome, at_ilink_home
+from tests.support.wecom_home import at_wecom_home
 
 FLOWS = Path(__file__).parents[2] / "deploy" / "node-red"
 NAMES = sorted(path.stem for path in FLOWS.glob("*.json"))
@@ -128,7 +129,7 @@ class NodeRedEnvironment:
         return {
             **node,
             "env": [
-                {**variable, "value": people.get(variable["name"], variable["value"])}
+                {**variable, "value": people[variable["name"]]} if variable["name"] in people else variable
                 for variable in node["env"]
             ],
         }
@@ -140,11 +141,20 @@ class NodeRedEnvironment:
         if node["type"] == "mqtt-broker":
             node["port"] = self.home.broker.port
         if node["type"] == "tab":
-            for variable in node["env"]:
-                variable["value"] = str(env.get(variable["name"], variable["value"]))
+            _set_variables(node, env)
         if every is not None and node.get("repeat"):
             node["repeat"] = str(every)
         return node
+
+
+def _set_variables(tab: dict[str, Any], env: dict[str, Any]) -> None:
+    """Sets variables of a tab, those that are credentials as the editor does: beside the tab, not in it."""
+    for variable in tab["env"]:
+        name = variable["name"]
+        if name in env and variable["type"] == "cred":
+            tab["credentials"] = {**tab.get("credentials", {}), name: env[name]}
+        elif name in env:
+            variable["value"] = str(env[name])
 
 
 def _relay_tab(broker: str) -> Nodes:
@@ -204,6 +214,16 @@ async def running_ilink_environment(folder: Path) -> AsyncIterator[ILinkNodeRedE
         with NodeRed(folder / "node-red") as red:
             await home.log_in()
             yield ILinkNodeRedEnvironment(NodeRedEnvironment(home, red, {}), home)
+
+
+@asynccontextmanager
+async def running_wecom_environment(folder: Path) -> AsyncIterator[NodeRedEnvironment]:
+    """Runs such a home on WeCom that is logged in; `me` and `family` have written."""
+    async with at_wecom_home(folder, DURABLE) as home:
+        with NodeRed(folder / "node-red") as red:
+            await home.log_in()
+            yield NodeRedEnvironment(home, red, {})
+            assert red.complaints() == []
 
 
 @asynccontextmanager

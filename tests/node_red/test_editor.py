@@ -18,12 +18,7 @@ from tests.support.chromium import MISSING, Chromium
 def test_who_imports_one_after_the_other_in_the_editor_has_one_broker(tmp_path: Path):
     """From the second on the editor asks, since the broker is there already; README says what to choose."""
     with NodeRed(tmp_path, editor=True) as red, Chromium(1280, 800) as editor:
-        editor.open(red.url)
-        editor.until("window.RED && RED.nodes && RED.nodes.registry.getNodeType('mqtt in')", 20)
-        editor.until(
-            "RED.workspaces.active() && RED.actions.list().some((a) => a.id === 'core:show-import-dialog')",
-            20,
-        )
+        _open(editor, red)
         for number, name in enumerate(NAMES):
             _import(editor, name, copy=number > 0)
             _assert_note_is_shown(editor, name)
@@ -36,6 +31,63 @@ def test_who_imports_one_after_the_other_in_the_editor_has_one_broker(tmp_path: 
         editor.run("RED.actions.invoke('core:deploy-flows')")
         editor.until("!RED.nodes.dirty()")
         _assert_complete(red.http.get("/flows").json())
+
+
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+@pytest.mark.parametrize(("name", "variable"), [("assist", "HA_TOKEN"), ("model", "MODEL_KEY")])
+@pytest.mark.usefixtures("node_red")
+def test_a_key_that_is_typed_into_the_tab_is_stored_encrypted_and_exported_by_nobody(
+    tmp_path: Path, name: str, variable: str
+):
+    key = "typed-into-the-tab-77ab"
+    with NodeRed(tmp_path, editor=True) as red, Chromium(1280, 800) as editor:
+        _open(editor, red)
+        _import(editor, name, copy=False)
+        tab = read(name)[0]["id"]
+        _set_variable(editor, tab, variable, key)
+        before = _exported(editor)
+        editor.run("RED.actions.invoke('core:deploy-flows')")
+        editor.until("!RED.nodes.dirty()")
+        assert red.http.get(f"/credentials/tab/{tab}").json() == {f"has_{variable}": True}
+        for text in (before, _exported(editor), *(path.read_text() for path in tmp_path.glob("flows*.json"))):
+            assert key not in text
+        assert all(f'"{variable}"' in text for text in (before, _exported(editor)))
+
+
+def _open(editor: Chromium, red: NodeRed) -> None:
+    editor.open(red.url)
+    editor.until("window.RED && RED.nodes && RED.nodes.registry.getNodeType('mqtt in')", 20)
+    editor.until(
+        "RED.workspaces.active() && RED.actions.list().some((a) => a.id === 'core:show-import-dialog')",
+        20,
+    )
+
+
+def _set_variable(editor: Chromium, tab: str, name: str, value: str) -> None:
+    """Types a value into the environment variables of a tab, as a person who double-clicks it."""
+    editor.run("RED.editor.editFlow(RED.nodes.workspace(arguments[0]))", tab)
+    editor.until("document.querySelector('.node-input-env-container-row input')")
+    editor.run(
+        """const list = $('.node-input-env-container-row ol.red-ui-editableList-list')
+        const row = [...list.editableList('items')].map((item) => item.data('data')).find((data) => data.nameField.val() === arguments[0])
+        row.valueField.typedInput('value', arguments[1])
+        $('#node-dialog-ok').click()""",
+        name,
+        value,
+    )
+    editor.until("!document.querySelector('#node-dialog-ok')")
+
+
+def _exported(editor: Chromium) -> str:
+    """Returns what the export dialog gives of everything."""
+    editor.run("RED.actions.invoke('core:show-export-dialog')")
+    editor.until("document.querySelector('#red-ui-clipboard-dialog-export-tab-clipboard')?.offsetParent")
+    editor.run("$('#red-ui-clipboard-dialog-export-rng-full').click()")
+    editor.until("$('#red-ui-clipboard-dialog-export-text').val().length > 1000")
+    text = str(editor.run("return $('#red-ui-clipboard-dialog-export-text').val()"))
+    editor.run("$('#red-ui-clipboard-dialog-cancel').click()")
+    editor.until("!document.querySelector('#red-ui-clipboard-dialog-export-tab-clipboard')?.offsetParent")
+    return text
 
 
 def _import(editor: Chromium, name: str, *, copy: bool) -> None:

@@ -21,10 +21,11 @@ FLOWS = {path.stem: json.loads(path.read_text()) for path in FILES}
 NODES = [node for flow in FLOWS.values() for node in flow]
 FUNCTIONS = [node for node in NODES if node["type"] == "function"]
 
-BEGIN = {"comment", "inject", "mqtt in", "http in", "status"}
+BEGIN = {"comment", "inject", "mqtt in", "http in", "status", "catch"}
 GO_ON = {"function", "change", "http request"}
 END = {"mqtt out", "http response", "debug"}
-CORE = BEGIN | GO_ON | END | {"tab", "mqtt-broker"}
+NOT_WIRED = {"tab", "group", "mqtt-broker"}
+CORE = BEGIN | GO_ON | END | NOT_WIRED
 """Types of nodes that are used, all of which come with Node-RED."""
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -55,12 +56,14 @@ def test_who_imports_a_flow_finds_themselves_in_it_on_ilink():
         for setting in node["env"]
         if setting["name"] in {"PERSON", "PEOPLE", "FIRST"}
     }
-    assert len(people) == 7
-    assert set(people.values()) == {"me"}
+    assert len(people) == 9
+    anybody = {key for key, value in people.items() if not value}  # of those who are trusted
+    assert anybody == {("assist", "PEOPLE"), ("model", "PEOPLE")}
+    assert {people[key] for key in people.keys() - anybody} == {"me"}
 
 
-def test_there_are_at_least_nine():
-    assert len(FLOWS) >= 9
+def test_there_are_at_least_eleven():
+    assert len(FLOWS) >= 11
 
 
 @every_row("path", FILES)
@@ -93,13 +96,41 @@ def test_nothing_secret_and_no_module_of_others():
         assert not node.get("tls"), node
     for node in FUNCTIONS:
         assert node["libs"] == []
-        assert not re.search(r"\brequire\b|\bimport\b|\bprocess\b|global\.get", node["func"]), node["name"]
+        assert not re.search(r"\brequire\b|\bimport\b|(?<!/)\bprocess\b|global\.get", node["func"]), node[
+            "name"
+        ]
+
+
+def test_keys_of_servers_are_credentials_that_no_message_ever_holds():
+    """Node-RED encrypts them and exports none. One node sends each, in a header of its own."""
+    secrets = {"assist": "HA_TOKEN", "model": "MODEL_KEY"}
+    for name, secret in secrets.items():
+        tab = single_node(FLOWS[name], "tab")
+        assert [entry for entry in tab["env"] if entry["type"] == "cred"] == [
+            {"name": secret, "type": "cred"}
+        ]
+        group, request = single_node(FLOWS[name], "group"), single_node(FLOWS[name], "http request")
+        assert (request["g"], group["nodes"]) == (group["id"], [request["id"]])
+        assert secret in group["env"][0]["value"]
+        assert [header["valueValue"] for header in request["headers"]] == ["${AUTHORIZATION}"]
+        code = "".join(node["func"] for node in of_type(FLOWS[name], "function"))
+        reads = [line for line in code.splitlines() if f"'{secret}'" in line]
+        assert all(line.startswith("if (") and "statusCode: 'unset'" in line for line in reads), reads
+
+
+def test_assist_and_model_have_the_same_guards_and_the_same_order():
+    for name in ("the guards", "not sent?"):
+        assist, model = (
+            next(node["func"] for node in FLOWS[flow] if node.get("name") == name)
+            for flow in ("assist", "model")
+        )
+        assert assist.replace("assist-", "model-") == model
 
 
 @each
 def test_all_nodes_stand_on_the_tab_of_their_file_and_wires_lead_to_nodes_that_take_them(flow):
     tab = single_node(flow, "tab")
-    inside = {node["id"]: node for node in flow if node["type"] not in {"tab", "mqtt-broker"}}
+    inside = {node["id"]: node for node in flow if node["type"] not in NOT_WIRED}
     assert {node["z"] for node in inside.values()} == {tab["id"]}
     reached = set()
     for node in inside.values():
@@ -121,7 +152,7 @@ def test_a_comment_says_in_both_languages_what_to_change(flow):
     assert not CHINESE.search(re.sub("`[^`]+`", "", first))
     assert CHINESE.search(second)
     assert CHINESE.search(single_node(flow, "tab")["info"])
-    names_by_language = [{*re.findall(r"\*\*([A-Z]+)\*\*", paragraph)} for paragraph in (first, second)]
+    names_by_language = [{*re.findall(r"\*\*([A-Z_]+)\*\*", paragraph)} for paragraph in (first, second)]
     assert (
         names_by_language[0]
         == names_by_language[1]
@@ -149,8 +180,9 @@ def test_a_note_says_where_the_settings_of_its_tab_are(flow):
 @each
 def test_what_can_be_set_on_the_tab_is_used_and_what_is_used_can_be_set(flow):
     text = json.dumps(flow)
-    used = {*re.findall(r"env\.get\('([A-Z]+)'\)", text), *re.findall(r"\$\{([A-Z]+)\}", text)}
-    assert used == {entry["name"] for entry in single_node(flow, "tab")["env"]}
+    read = r"(?:env\.get|setting|list)\('([A-Z_]+)'\)", r"\$\{([A-Z_]+)\}", r"\$env\(\\\"([A-Z_]+)\\\"\)"
+    used = {name for pattern in read for name in re.findall(pattern, text)}
+    assert used == {entry["name"] for node in of_type(flow, "tab", "group") for entry in node["env"]}
 
 
 def test_topics_are_those_of_the_bridge():
@@ -229,7 +261,7 @@ def test_the_readme_has_what_can_be_set_in_a_flow_and_the_topics_of_the_house_th
     rows = (FOLDER / readme).read_text().splitlines()
     (row,) = [row for row in rows if row.startswith(f"| [{name}]({name}.json)")]
     settings = row.split("|")[3]
-    assert re.findall(r"`([A-Z]+)`", settings) == [
+    assert re.findall(r"`([A-Z_]+)`", settings) == [
         entry["name"] for entry in single_node(FLOWS[name], "tab")["env"]
     ]
     received = {node["topic"] for node in of_type(FLOWS[name], "mqtt in")}
