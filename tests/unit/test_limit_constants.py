@@ -162,6 +162,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             "store.mapped_files:_MAX_READ_BYTES",
             *("store.folder:_MAX_LOCK_FILE_BYTES", "store.mapped_files:MAX_PUBACK_RECORDS"),
             *("wechat.ilink.bot_logins:MAX_RECORDED_OFFERS", "wechat.wecom.receipts:MAX_ANSWERED"),
+            "wechat.wecom.chat_rates:MAX_SAVED_TIMES",
         }
     ),
 }

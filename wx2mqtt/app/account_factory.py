@@ -16,6 +16,7 @@ from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.context import AccountContext, SharedServices
 from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.inbound_rows import StoredQuotes
+from wx2mqtt.bridge.past_messages import PastMessages
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.clock import Clock, now_ms
 from wx2mqtt.errors import Problem, SettingsError
@@ -83,11 +84,12 @@ class AccountFactory:
         marks = await self._open_marks(name)
         counters = AccountCounters(started=now_ms())
         quotes = StoredQuotes(journal.history, registry)
+        past = PastMessages(journal, registry)
         ctx = AccountContext(
             name=name,
             topics=topics,
             broker=MqttClient(mqtt_options(settings, name, topics, self._embedded, stores.lease)),
-            backend=self._create_backend(name, counters, quotes, marks),
+            backend=self._create_backend(name, counters, quotes, past, marks),
             marks=marks,
             puback_log=self._open_puback_log(name, journal),
             counters=counters,
@@ -125,7 +127,12 @@ class AccountFactory:
         return PeopleRegistry(persons, topic_names, settings.pins, name_style=style, next_id=next_id)
 
     def _create_backend(
-        self, name: str, counters: AccountCounters, quotes: StoredQuotes, marks: ProcessingMarks
+        self,
+        name: str,
+        counters: AccountCounters,
+        quotes: StoredQuotes,
+        past: PastMessages,
+        marks: ProcessingMarks,
     ) -> Backend:
         """Imports and creates the backend of an account. Without a valid lease it sends nothing."""
         settings = self._loaded_at_start.settings
@@ -136,6 +143,7 @@ class AccountFactory:
             observe=counters.calls.observe,
             quote_lookup=quotes.lookup,
             marks=marks,
+            past_messages=past.lookup,
             endpoint=account.endpoint,
             language=settings.language,
             section=backend_section(account),

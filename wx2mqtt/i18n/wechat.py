@@ -189,6 +189,10 @@ WECOM_MESSAGES: Catalogue = {
         "WeCom takes 30 files a minute and 1,000 an hour from a bot; the next one waits",
         "企业微信每分钟接受机器人上传 30 个文件，每小时 1,000 个；后面的文件先等着",
     ),
+    "chat_is_full": (
+        "WeCom takes 30 messages a minute and 1,000 an hour in a chat; the next one waits",
+        "企业微信每分钟接受一个聊天 30 条消息，每小时 1,000 条；后面的消息先等着",
+    ),
     "answered_too_late": ("answered already, or too late", "已回答，或已过期"),
     "no_action": ("a bot cannot do this", "机器人无法执行此操作"),
     # why there are no bytes (wecom 4.4)

@@ -1,6 +1,7 @@
 """How many messages came and how many commands were sent in each of the last hours.
 
     hours = await journal.traffic.last_hours(24)  # the oldest first, the last one is the current hour
+    await journal.traffic.list_received(since)    # the chat and the time of each message since then
 
 The counts come from the stored rows, so they survive a restart. What it costs is bounded. A seq counts the
 messages without gaps: the messages of an hour are the difference of two seqs, each found by bisection. The
@@ -61,6 +62,19 @@ class TrafficCounts(JournalPart):
         counted = await self._database.read(lambda db: self._count(db, unknown, current))
         self._settled |= {counts.hour: counts for counts in counted if counts.hour <= settled_until}
         return [*(self._settled[hour] for hour in range(first, unknown)), *counted]
+
+    async def list_received(self, since: int) -> list[tuple[str, int]]:
+        """Returns the user and the time (ms) of each message that was stored since then, in order."""
+
+        def job(connection: Connection) -> list[tuple[str, int]]:
+            oldest, newest = connection.execute(_SEQ_BOUNDS, (self._account,)).fetchone()
+            if oldest is None:
+                return []
+            first = self._first_seq_since(connection, since, oldest, newest + 1)
+            rows = connection.execute(_RECEIVED_FROM, (self._account, first)).fetchall()
+            return [(str(user), int(created)) for user, created in rows]
+
+        return await self._database.read(job)
 
     # Read jobs
 
@@ -131,4 +145,9 @@ _SEQ_BOUNDS = Statement("""
 _FIRST_MESSAGE_FROM = Statement("""
     SELECT seq, created FROM publication
     WHERE account = ?1 AND seq IS NOT NULL AND seq >= ?2 ORDER BY seq LIMIT 1
+""")
+
+# The chat of each stored message from seq ?2 on, and when it was stored.
+_RECEIVED_FROM = Statement("""
+    SELECT user, created FROM publication WHERE account = ?1 AND seq IS NOT NULL AND seq >= ?2 ORDER BY seq
 """)

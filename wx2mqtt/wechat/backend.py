@@ -18,7 +18,7 @@ All errors are subclasses of `BackendError`. No method logs a secret or puts one
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import field
 from typing import Any, Protocol
@@ -104,8 +104,6 @@ class Capabilities:
     part_size: Callable[[str], int] = len
     #: Returns the size of a text in markdown, under the same rules as `part_size`.
     markdown_size: Callable[[str], int] = len
-    #: Pairs (messages, seconds): a chat gets no more messages in this time, whatever the settings say.
-    chat_limits: tuple[tuple[int, float], ...] = ()
     #: How long a login that can be renewed probably lasts; None without renewal (`Backend.renew`).
     login_seconds: float | None = None
     #: WeChat may accept messages after a poll says that the login has ended.
@@ -273,6 +271,28 @@ def skipped_message_event(key: str, message_id: str, now: int, reason: Mapping[s
 # store (any more), or is in another chat.
 QuoteLookup = Callable[[str, Handle], Awaitable[QuotedMessage | None]]
 
+
+@frozen
+class PastMessage:
+    """A message that the journal has of the last process."""
+
+    chat: Handle
+    #: When it was stored; for one that was sent, the latest time at which WeChat may have taken it. In ms.
+    time: int
+    #: Somebody wrote it; else the bridge has sent it, or has tried to.
+    is_received: bool
+
+
+# Returns the messages since a time, in milliseconds since 1970; more where it is not certain. Raises
+# `StoreError`.
+PastMessageLookup = Callable[[int], Awaitable[Iterable[PastMessage]]]
+
+
+async def no_past_messages(_since: int) -> Iterable[PastMessage]:
+    """For a backend that sends nothing to chats."""
+    return ()
+
+
 # Called after every exchange: name of the call, outcome in one word, duration in seconds.
 CallObserver = Callable[[str, str, float], None]
 
@@ -303,6 +323,7 @@ class BackendOptions:
     observe: CallObserver
     quote_lookup: QuoteLookup
     marks: MessageMarks
+    past_messages: PastMessageLookup = no_past_messages
     #: A base URL that replaces all of WeChat's hosts, as a simulator does.
     endpoint: str | None = None
     language: Language = "en"
@@ -427,6 +448,10 @@ class Backend(Protocol):
         return True
 
     # Sending: all raise any subclass of `BackendError`
+
+    def seconds_until_sendable(self, chat: Handle) -> float:  # noqa: ARG002 - the signature is for backends
+        """Returns how long WeChat takes no further message in this chat, whatever the settings say."""
+        return 0.0
 
     async def prepare(self, draft: Draft) -> None:
         """Uploads the attachment of a draft, so that `send` is faster. Delivers nothing.

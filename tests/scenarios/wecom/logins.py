@@ -68,15 +68,17 @@ async def backend_at(
     credentials: FakeCredentialStore | None = None,
     section: Mapping[str, Any] = SECTION,
     clock: Clock | None = None,
+    **options: Any,
 ) -> AsyncIterator[Any]:
     """Creates a backend at the gateway and closes it at the end."""
-    options = backend_options(
+    all_options = backend_options(
         credentials=credentials or FakeCredentialStore(),
         section=section,
         endpoint=gateway.endpoint,
         clock=clock or Clock(),
+        **options,
     )
-    backend = backend_entry("wecom").create(options)
+    backend = backend_entry("wecom").create(all_options)
     try:
         yield backend
     finally:

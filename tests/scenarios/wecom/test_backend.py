@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenarios.wecom.logins import SECTION, backend_at, log_in, logged_in
+from tests.scenarios.wecom.logins import backend_at, log_in, logged_in
 from tests.scenarios.wecom.sending import file_draft, text_draft
 from tests.support.wecom_gateway import Gateway
 from tests.support.wecom_uploads import INIT, SEND, Uploads
-from wx2mqtt.errors import LoggedOut, Rejected
+from wx2mqtt.errors import LoggedOut, Rejected, Unreachable
 from wx2mqtt.model import MarkRead, Receipt, SendKey
+from wx2mqtt.wechat.wecom.protocol.endpoints import MAX_PER_MINUTE
 from wx2mqtt.wechat.wecom.protocol.session import BotCredentials
 
 SEND_KEY = SendKey("1")
@@ -57,11 +58,17 @@ async def test_another_bot_than_the_remembered_one_sends_nothing(gateway):
     assert not gateway.sent(SEND)
 
 
-async def test_the_limits_of_a_chat_leave_room_for_receipts(gateway):
+async def test_a_chat_that_is_full_gets_no_message_more(gateway):
     async with backend_at(gateway) as backend:
-        assert backend.capabilities.chat_limits == ((20, 60.0), (700, 3600.0))
-    async with backend_at(gateway, section={**SECTION, "receipt": None}) as backend:
-        assert backend.capabilities.chat_limits == ((30, 60.0), (1000, 3600.0))
+        await logged_in(backend)
+        draft = text_draft("x")
+        for _ in range(MAX_PER_MINUTE):
+            assert backend.seconds_until_sendable(draft.chat) == 0
+            await backend.send(draft, SEND_KEY)
+        assert 50 < backend.seconds_until_sendable(draft.chat) <= 60
+        with pytest.raises(Unreachable, match="30 messages a minute"):
+            await backend.send(draft, SEND_KEY)
+    assert len(gateway.sent(SEND)) == MAX_PER_MINUTE
 
 
 async def test_a_bot_has_no_actions(gateway):

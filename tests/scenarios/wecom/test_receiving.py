@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from itertools import count
 
@@ -26,6 +27,7 @@ from tests.support.wecom_gateway import answer_nothing, answer_ok, refusing
 from wx2mqtt.clock import Clock
 from wx2mqtt.errors import BackendError, NoContentYet, Rejected, Unreachable
 from wx2mqtt.model import ButtonPress, Cursor, Draft, Event, Handle, Kind, Message, SendKey
+from wx2mqtt.wechat.backend import PastMessage
 from wx2mqtt.wechat.wecom import client as client_module
 from wx2mqtt.wechat.wecom import connection as connection_module
 
@@ -126,8 +128,8 @@ def publish(backend, batch):
 
 async def receipts_after(gateway, backend, count, cursor=START):
     """Receives `count` messages of one chat in one burst; returns how many receipts were sent so far."""
-    for number in range(count):
-        await gateway.say(text_of("x", f"m{number}"))
+    for _ in range(count):
+        await gateway.say(text_of("x", os.urandom(4).hex()))
     received = 0
     while received < count:
         batch = await receive(backend, cursor)
@@ -143,22 +145,41 @@ async def test_receipts_take_a_third_of_the_rate_of_a_chat(gateway):
         assert await receipts_after(gateway, backend, 15) == 10
 
 
-async def test_the_receipts_of_the_previous_process_count_for_a_minute_too(gateway):
+async def test_the_receipts_of_the_process_before_count_after_an_orderly_stop(gateway):
     credentials, seconds = FakeCredentialStore(), [0.0]
-    clock = Clock(monotonic=lambda: seconds[0])
+    clock = Clock(boot_time=lambda: seconds[0], wall=lambda: 1_790_000_000 + seconds[0])
+    for sent in (4, 8, 10):
+        async with backend_at(gateway, credentials, clock=clock) as backend:
+            cursor = await logged_in_after_gap(backend)
+            assert await receipts_after(gateway, backend, 4, cursor) == sent
+    seconds[0] = 61.0
     async with backend_at(gateway, credentials, clock=clock) as backend:
+        cursor = await logged_in_after_gap(backend)
+        assert await receipts_after(gateway, backend, 3, cursor) == 13
+
+
+@pytest.mark.parametrize(("received", "sent"), [(0, 3), (8, 2), (30, 0)])
+async def test_after_a_kill_the_messages_of_the_journal_count(gateway, received, sent):
+    credentials = FakeCredentialStore()
+    async with backend_at(gateway, credentials) as backend:
         await logged_in(backend)
-        assert await receipts_after(gateway, backend, 15) == 10
-    async with backend_at(gateway, credentials, clock=clock) as backend:
-        await logged_in(backend)
-        gap = await receive(backend)
-        assert await receipts_after(gateway, backend, 15, gap.cursor) == 10
-    seconds[0] = 60.0
-    async with backend_at(gateway, credentials, clock=clock) as backend:
-        await logged_in(backend)
-        gap = await receive(backend)
-        seconds[0] = 121.0
-        assert await receipts_after(gateway, backend, 3, gap.cursor) == 13
+        killed_with = credentials.saved  # of what a process saves at its stop there is nothing yet
+
+    async def past_messages(since):
+        assert 0 < since < time.time() * 1000 - 3_590_000
+        now = int(time.time() * 1000)
+        return [PastMessage(chat=Handle("user:zhangsan"), time=now, is_received=True)] * received
+
+    credentials.saved = killed_with
+    async with backend_at(gateway, credentials, past_messages=past_messages) as backend:
+        cursor = await logged_in_after_gap(backend)
+        assert await receipts_after(gateway, backend, 3, cursor) == sent
+
+
+async def logged_in_after_gap(backend):
+    """Logs in; returns the cursor behind the event about the gap, where there is one."""
+    step = await logged_in(backend)
+    return (await receive(backend)).cursor if step.resumed else START
 
 
 async def test_without_a_text_there_is_no_receipt(gateway):

@@ -221,6 +221,48 @@ async def test_no_chat_gets_more_than_wecom_takes_in_a_minute(tmp_path: Path, wi
         ] == "sent"
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_receipts_begin_at_once_after_a_start_unless_the_minute_is_full(
+    tmp_path: Path, with_mosquitto: None, is_killed: bool
+):
+    async with at_wecom_home(tmp_path, DURABLE) as home:
+        home.bridge.configure(home.settings({"wecom": BOT}))
+        await home.restart()
+        for numbers in (range(1, 3), range(3, 11)):
+            for number in numbers:
+                await home.bot.write("hello")
+                await home.bot.wait(f"answered:{number}")
+            await home.in_thread(home.bridge.kill if is_killed else home.bridge.stop)
+            await home.restart()
+        await home.bot.write("one too many")
+        await home.body("wx/in/me", text="one too many")
+        for number in range(21):
+            await home.publish("wx/out/me", {"text": f"text {number}", "id": f"t{number}", "ttl": 10})
+        last_result = await home.body("wx/result/me", id="t20")
+        assert (last_result["status"], last_result["code"]) == ("expired", "rate_limited")
+        assert await count_answered(home) == 10
+        state = await home.control.get("wecom/state")
+        assert not state["refused"], state
+
+
+async def test_after_an_orderly_stop_what_got_no_receipt_takes_no_place(tmp_path: Path, with_mosquitto: None):
+    async with at_wecom_home(tmp_path, DURABLE) as home:
+        await home.restart()
+        for number in range(12):
+            await home.bot.write(f"message {number}")
+        await home.body("wx/in/me", text="message 11")
+        await home.in_thread(home.bridge.stop)
+        await home.restart()
+        for number in range(30):
+            await home.publish("wx/out/me", {"text": f"text {number}", "id": f"t{number}", "ttl": 10})
+        assert (await home.body("wx/result/me", id="t29"))["status"] == "sent"
+
+
+async def count_answered(home: WeComHome) -> int:
+    sent = await home.control.get("wecom/sent")
+    return sum(message["command"] == "respond" for message in sent)
+
+
 async def test_receipts_and_messages_together_are_no_more_than_a_chat_may_have(
     tmp_path: Path, with_mosquitto: None
 ):
@@ -229,6 +271,7 @@ async def test_receipts_and_messages_together_are_no_more_than_a_chat_may_have(
         await home.log_in()
         for number in range(14):
             await home.bot.write(f"message {number}")
+        await home.bot.wait("answered:10")
         for number in range(22):
             await home.publish("wx/out/me", {"text": f"text {number}", "id": f"t{number}", "ttl": 10})
         await home.body("wx/result/me", id="t19", status="sent")

@@ -147,6 +147,7 @@ class FakeBackend:
         self.answers: dict[str, deque[Outcome]] = {}
         self._held_texts: dict[str, asyncio.Event] = {}
         self.windows: dict[Handle, ReplyWindow] = {}
+        self.full_chats: dict[Handle, float] = {}  # how many seconds each takes no message
         self._changes = changes
         self.prepared: list[str] = []
         self.refusals: deque[Exception] = deque()  # of files, before anything is sent
@@ -184,6 +185,9 @@ class FakeBackend:
         self.drafts.append(action)
         await self._take_outcome(action.chat, action.message_id, key)
         return ActionResult()
+
+    def seconds_until_sendable(self, chat: Handle) -> float:
+        return self.full_chats.get(chat, 0.0)
 
     def reply_window(self, handle: Handle) -> ReplyWindow | None:
         return self.windows.get(handle)

@@ -91,6 +91,9 @@ class FakeBackend:
             outcome(draft)
         return self.receipts.popleft() if self.receipts else Receipt(message_id=f"sent-{len(self.drafts)}")
 
+    def seconds_until_sendable(self, chat: Handle) -> float:
+        return 0.0
+
     def reply_window(self, handle: Handle) -> ReplyWindow | None:
         return self.windows.get(handle)
 

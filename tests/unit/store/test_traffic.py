@@ -139,3 +139,24 @@ async def test_the_messages_are_counted_with_few_reads_however_many_there_are(
     reads = 0
     await journal.traffic.last_hours(24)
     assert reads <= 2 * 14
+
+
+async def test_the_messages_since_a_time_are_listed_with_their_chats(
+    database: Database, journal: Journal, clock: Clock
+) -> None:
+    assert await journal.traffic.list_received(0) == []
+    other = Journal(database, "work", clock)
+    await other.open()
+    await receive(journal, "a")
+    clock.now += 10
+    since = clock.now
+    await receive(journal, "b", "c")
+    await receive(other, "x")
+    clock.now += 10
+    await receive(journal, "d")
+    assert await journal.traffic.list_received(since) == [
+        ("wife", since),
+        ("wife", since),
+        ("wife", since + 10),
+    ]
+    assert await journal.traffic.list_received(clock.now + 1) == []

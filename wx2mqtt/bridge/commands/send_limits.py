@@ -1,5 +1,5 @@
 """When a command may be sent: the login and a throttling by WeChat (`wechat_calls.py`), the rate limit of the
-settings, that of a chat, the reply window (`window_wait.py`), and the pause of a chat after a failure.
+settings, WeChat's for a chat, the reply window (`window_wait.py`), and the pause of a chat after a failure.
 
 Times are seconds of the loop's clock.
 """
@@ -7,16 +7,13 @@ Times are seconds of the loop's clock.
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Sequence
 
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
-from wx2mqtt.bridge.commands.resolver import AnyCommand, BackendRequest, ChatKey, CommandResolver
+from wx2mqtt.bridge.commands.resolver import AnyCommand, CommandResolver
 from wx2mqtt.bridge.commands.window_wait import WindowWait
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.clock import loop_time, now_ms
-from wx2mqtt.model import Draft
 from wx2mqtt.store.command_records import CommandRow
 
 # The shortest wait for a reply window to open: its time may be over while it is still closed.
@@ -65,39 +62,6 @@ class TokenBucket:
         return min(float(self.burst), self.tokens + gained)
 
 
-class ChatLimits:
-    """How many messages the backend lets a chat have (`Capabilities.chat_limits`): counts those of each chat.
-
-    Every attempt counts from its end on, whatever came of it: WeChat may count it, too.
-    """
-
-    def __init__(self, limits: Sequence[tuple[int, float]]) -> None:
-        self._limits = limits
-        self.longest_seconds = max((seconds for _, seconds in limits), default=0.0)
-        #: When messages went to each chat, the oldest first: as many as the largest limit needs.
-        self._times: dict[ChatKey, deque[float]] = {}
-        self._most = max((count for count, _ in limits), default=0)
-
-    def seconds_until_allowed(self, chat: ChatKey, now: float) -> float:
-        """Returns the seconds until the chat may get another message."""
-        times = self._times.get(chat, ())
-        waits = [times[-count] + seconds - now for count, seconds in self._limits if len(times) >= count]
-        return max(0.0, max(waits, default=0.0))
-
-    def record(self, chat: ChatKey, messages: int, now: float) -> None:
-        """Counts messages of an attempt that ends now, or ended then; call it in the order of time."""
-        if not self._limits:
-            return
-        if chat not in self._times:
-            self._forget_idle(now)
-        times = self._times.setdefault(chat, deque(maxlen=self._most))
-        times.extend([now] * messages)
-
-    def _forget_idle(self, now: float) -> None:
-        oldest = now - self.longest_seconds
-        self._times = {chat: times for chat, times in self._times.items() if times[-1] > oldest}
-
-
 class SendLimits:
     def __init__(
         self, ctx: AccountContext, calls: WeChatCalls, resolver: CommandResolver, window_wait: WindowWait
@@ -109,41 +73,11 @@ class SendLimits:
         send = ctx.settings.account.send
         #: The rate limit of the settings.
         self.bucket = TokenBucket(send.per_minute, send.burst)
-        chat_limits = ctx.backend.capabilities.chat_limits
-        self._chat_limits = ChatLimits(chat_limits) if chat_limits else None
-        self._is_recovered = False
-
-    async def recover(self) -> None:
-        """At start: counts the messages of the last process that the limits of a chat still count.
-
-        When an attempt ended is not stored: that of a finished command counts from its result on, that of
-        another one from now on. Nothing is sent before. Raises `StoreError`.
-        """
-        if self._chat_limits is None:
-            return
-        now, loop_now = now_ms(), loop_time()
-        since = now - int(self._chat_limits.longest_seconds * 1000)
-        rows = await self._ctx.journal.commands.list_attempted(since)
-        ended = {row.id: now if row.result is None else min(now, row.result.time) for row in rows}
-        for row in sorted(rows, key=lambda row: ended[row.id]):
-            age_seconds = (now - ended[row.id]) / 1000
-            self._chat_limits.record(self._resolver.chat_key(row), row.attempts, loop_now - age_seconds)
-        self._is_recovered = True
-
-    def record_attempt(self, row: CommandRow, request: BackendRequest) -> None:
-        """Counts an attempt that has ended for its chat; a long question is a text and a card."""
-        if self._chat_limits is None:
-            return
-        is_question = isinstance(request, Draft) and bool(request.buttons)
-        self._chat_limits.record(self._resolver.chat_key(row), 2 if is_question else 1, loop_time())
 
     def chat_limit_seconds(self, command: AnyCommand) -> float:
-        """Returns the seconds until the backend lets the chat of a command have another message."""
-        if self._chat_limits is None:
-            return 0.0
-        if not self._is_recovered:
-            return FOREVER
-        return self._chat_limits.seconds_until_allowed(self._resolver.chat_key(command), loop_time())
+        """Returns the seconds until WeChat takes another message in the chat of a command."""
+        chat = self._resolver.chat_of(command)
+        return 0.0 if chat is None else self._ctx.backend.seconds_until_sendable(chat)
 
     def resize(self) -> None:
         """Applies the rate limit of the settings; unused tokens are kept."""
@@ -168,8 +102,8 @@ class SendLimits:
             return max(MIN_WINDOW_WAIT_SECONDS, (window.until - now_ms()) / 1000)
         if command.command.kind == "recall":
             return self._calls.throttled_seconds
-        seconds = max(self._calls.throttled_seconds, self.bucket.seconds_until_token())
-        return seconds if self._chat_limits is None else max(seconds, self.chat_limit_seconds(command))
+        account_seconds = max(self._calls.throttled_seconds, self.bucket.seconds_until_token())
+        return max(account_seconds, self.chat_limit_seconds(command))
 
 
 def back_off(queue: ChatQueue) -> None:

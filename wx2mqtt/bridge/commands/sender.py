@@ -159,7 +159,6 @@ class CommandSender:
         await self._journal.commands.recover_attempts()
         await self.questions.recover()
         await self.attempts.recover()
-        await self.limits.recover()
         self._echoes.recovered.set()
         await self.fallback.recover()
 
@@ -259,7 +258,6 @@ class CommandSender:
         is_same_login = self.resolver.chat_of(members[0]) == request.chat  # a handle is valid in one login
         if self.calls.is_connected and is_same_login:
             outcome = await self.attempts.attempt(request, members[0])
-            self.limits.record_attempt(members[0], request)
         else:
             outcome = Unreachable()
         try:

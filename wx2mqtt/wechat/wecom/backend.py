@@ -44,7 +44,7 @@ from wx2mqtt.wechat.backend import (
 from wx2mqtt.wechat.wecom.client import WeComClient
 from wx2mqtt.wechat.wecom.download import download
 from wx2mqtt.wechat.wecom.login_flow import LoginFlow
-from wx2mqtt.wechat.wecom.protocol.endpoints import CAPABILITIES, CAPABILITIES_WITHOUT_RECEIPTS
+from wx2mqtt.wechat.wecom.protocol.endpoints import CAPABILITIES
 from wx2mqtt.wechat.wecom.protocol.handles import contact_of, handle_of_id
 from wx2mqtt.wechat.wecom.protocol.session import BotCredentials
 from wx2mqtt.wechat.wecom.receipts import Receipts
@@ -79,12 +79,10 @@ class WeComBackend(Backend):
         self._source = source
         self._bot_name = bot_name
         self._client = WeComClient(options, http, configured)
-        self._receipts = Receipts(options.clock, receipt)
+        self._receipts = Receipts(self._client.rates, options.clock, receipt)
         self._receiver: Receiver | None = None
         #: None without a login, and after one of a bot that is not `usable`, of which nothing is sent.
         self._current_sender: Sender | None = None
-        if not receipt:
-            self.capabilities = CAPABILITIES_WITHOUT_RECEIPTS
 
     @property
     def _sender(self) -> Sender:
@@ -107,9 +105,6 @@ class WeComBackend(Backend):
         async with aclosing(login_flow.steps(resume=resume)) as steps:
             async for step in steps:
                 if isinstance(step, LoggedIn):
-                    is_first_login = self._receiver is None
-                    if is_first_login and self._client.login.was_used_lately:
-                        self._receipts.wait_for_rate()
                     self._receiver = Receiver(
                         self._client, self._options.marks, self._receipts, bot_name=self._bot_name
                     )
@@ -141,6 +136,7 @@ class WeComBackend(Backend):
         try:
             await self._receipts.close()
             await self._client.record_alive(at_once=True)
+            await self._client.save_rates()
             await self._client.disconnect()
         finally:
             await self._http.close()
@@ -185,6 +181,10 @@ class WeComBackend(Backend):
     @override
     def download(self, media: MediaRef, on_name: OnFileName = ignore_name) -> AsyncGenerator[bytes, None]:
         return download(self._client, media, on_name)
+
+    @override
+    def seconds_until_sendable(self, chat: Handle) -> float:
+        return self._client.rates.seconds_until_sendable(chat)
 
     @override
     async def prepare(self, draft: Draft) -> None:

@@ -31,9 +31,6 @@ log = structlog.get_logger(__name__)
 # How often it is saved that the connection is alive.
 ALIVE_INTERVAL_MS = 300_000
 
-# The rate of a chat counts the last minute, and the save waits for the next heartbeat, of up to another one.
-LATELY_MS = 120_000
-
 
 class BotLogin:
     """The login of one account. `text` returns a sentence for people in its language."""
@@ -102,11 +99,6 @@ class BotLogin:
         """Makes a bot the one in use; nothing is saved or sent yet."""
         self._current = bot
         self.last_alive = bot.alive
-
-    @property
-    def was_used_lately(self) -> bool:
-        """Whether another process may have used the bot within the last minute."""
-        return self._clock.now - self.last_alive < ALIVE_INTERVAL_MS + LATELY_MS
 
     async def log_out(self) -> None:
         """Ends the login, as somebody asked. Raises `StoreError`.

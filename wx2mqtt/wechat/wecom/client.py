@@ -11,6 +11,7 @@ makes the connection with `subscribe`, and after its end with `close_ended` and 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -27,15 +28,17 @@ from wx2mqtt.errors import (
     Unreachable,
 )
 from wx2mqtt.i18n.wechat import wecom_text
-from wx2mqtt.model import Json
+from wx2mqtt.model import Handle, Json
 from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.json_reader import JsonObject
 from wx2mqtt.wechat.wecom.bot_login import ALIVE_INTERVAL_MS, BotLogin
+from wx2mqtt.wechat.wecom.chat_rates import COUNTED_SECONDS, ChatRates
 from wx2mqtt.wechat.wecom.connection import ConnectionOptions, SocketEnd, WeComConnection
 from wx2mqtt.wechat.wecom.protocol import requests
 from wx2mqtt.wechat.wecom.protocol.codes import Reaction, reaction_to
+from wx2mqtt.wechat.wecom.protocol.endpoints import RESPOND_SECONDS
 from wx2mqtt.wechat.wecom.protocol.frames import Answer, FrameCommand
-from wx2mqtt.wechat.wecom.protocol.session import BotCredentials, End
+from wx2mqtt.wechat.wecom.protocol.session import BotCredentials, End, SentTimes
 from wx2mqtt.wechat.wecom.wecom_http import WeComHttp
 
 log = structlog.get_logger(__name__)
@@ -69,6 +72,8 @@ class WeComClient:
         self.clock = options.clock
         self.endpoint = options.endpoint
         self.login = BotLogin(options, configured, self.text)
+        self.rates = ChatRates(options.clock, self.text)
+        self._past_messages = options.past_messages
         self._connection_options = ConnectionOptions(
             clock=options.clock, text=self.text, observe=options.observe, endpoint=options.endpoint
         )
@@ -109,9 +114,10 @@ class WeComClient:
         """Connects the bot in use and subscribes, in this order:
 
         1. The older connection is closed, so that two of one process never compete.
-        2. The login is saved. With a shared store this commit proves that this instance has the account. The
+        2. What went to each chat before this process is counted, at the first call only.
+        3. The login is saved. With a shared store this commit proves that this instance has the account. The
            first one begins the time of which a process that is killed loses what is not stored.
-        3. The connection is opened, and WeCom answers the subscription with 0.
+        4. The connection is opened, and WeCom answers the subscription with 0.
 
         Raises `LoginRefused` for wrong credentials, which is saved; `LoginPostponed` for another refusal;
         `Unreachable` with the pause after it; `StoreError`.
@@ -123,7 +129,9 @@ class WeComClient:
         try:
             if not self.clock.lease.is_valid:
                 raise Unreachable(self.text("no_connection"))
-            await login.save(replace(login.bot, ended=End.NOT_ENDED, reason="", alive=alive))
+            if not self.rates.is_restored:
+                self.rates.restore(await self._sent_before())
+            await login.save(replace(login.bot, ended=End.NOT_ENDED, reason="", alive=alive, sent=None))
             self._connection = await self._open_subscribed(credentials)
         except (Unreachable, OutcomeUnknown) as why:
             self._reconnect = self._reconnect.after_failure()
@@ -137,6 +145,25 @@ class WeComClient:
         self._refusals = 0
         self._connected_at = self.clock.monotonic()
         self.subscribed_at = self.clock.now
+
+    async def _sent_before(self) -> Mapping[Handle, SentTimes]:
+        """Returns what went to each chat before this process, after a kill as the journal shows it.
+
+        That is more than what went out: each message may have got a receipt. Raises `StoreError`.
+        """
+        if self.login.bot.sent is not None:
+            return self.login.bot.sent
+        messages: defaultdict[Handle, list[int]] = defaultdict(list)
+        receipts: defaultdict[Handle, list[int]] = defaultdict(list)
+        for past in await self._past_messages(self.clock.now - int(COUNTED_SECONDS * 1000)):
+            if past.is_received:
+                receipts[past.chat].append(past.time + int(RESPOND_SECONDS * 1000))
+            else:
+                messages[past.chat].append(past.time)
+        return {
+            chat: SentTimes(messages=tuple(messages[chat]), receipts=tuple(receipts[chat]))
+            for chat in messages.keys() | receipts.keys()
+        }
 
     async def _open_subscribed(self, credentials: BotCredentials) -> WeComConnection:
         """Opens a connection and subscribes over it, before anybody else may use it."""
@@ -195,7 +222,19 @@ class WeComClient:
         await self.disconnect()
         await self.login.log_out()
 
+    async def save_rates(self) -> None:
+        """Saves what went to each chat, when nothing goes out any more."""
+        if self.login.is_in_use and self.rates.is_restored:
+            await self.login.save_if_possible(replace(self.login.bot, sent=self.rates.to_saved()))
+
     # Requests
+
+    async def send(self, chat: Handle, body: Mapping[str, Json]) -> None:
+        """Sends a message to a chat and counts it. Raises as `request`, and `Unreachable` for a full chat."""
+        connection = self.connection
+        with self.rates.sending(chat):
+            answer = await connection.request(FrameCommand.SEND, body)
+        await self._require_ok(connection, FrameCommand.SEND, answer)
 
     async def request(self, command: FrameCommand, body: Mapping[str, Json]) -> JsonObject:
         """Sends a request over the connection in use, and returns the body of WeCom's answer.
@@ -205,8 +244,13 @@ class WeComClient:
         """
         connection = self.connection
         answer = await connection.request(command, body)
+        await self._require_ok(connection, command, answer)
+        return answer.body
+
+    async def _require_ok(self, connection: WeComConnection, command: FrameCommand, answer: Answer) -> None:
+        """Raises the error of `error_for` for any other code than 0."""
         if not answer.errcode:
-            return answer.body
+            return
         log.info("refused", call=command, ret=answer.errcode, errmsg=answer.errmsg)
         if reaction_to(answer.errcode) is Reaction.SUBSCRIBE_AGAIN:  # only a new connection has one again
             await connection.close(SocketEnd.NOT_SUBSCRIBED)

@@ -79,7 +79,7 @@ class LoginFlow:
             bot_id=configured.bot_id, digest=configured.digest, endpoint=self._client.endpoint or ""
         )
         if saved is not None and saved.bot_id == configured.bot_id:  # it has another secret now
-            return replace(bot, chats=saved.chats, alive=saved.alive, uploads=saved.uploads)
+            return replace(bot, chats=saved.chats, alive=saved.alive, uploads=saved.uploads, sent=saved.sent)
         return bot
 
     def _is_resumable(self, saved: SavedBot, *, resume: bool) -> bool:

@@ -23,7 +23,7 @@ from wx2mqtt.wechat.wecom.protocol.endpoints import CAPABILITIES
 from wx2mqtt.wechat.wecom.protocol.frames import FrameCommand
 from wx2mqtt.wechat.wecom.protocol.markdown import MAX_TEXT_BYTES, escaped
 from wx2mqtt.wechat.wecom.protocol.requests import JsonBody
-from wx2mqtt.wechat.wecom.upload import Uploader
+from wx2mqtt.wechat.wecom.upload import UploadedMedia, Uploader
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,7 @@ class Sender:
         if size > MAX_TEXT_BYTES:
             message = self._client.text("text_too_long", size=size, limit=MAX_TEXT_BYTES)
             raise Rejected(message, code="too_long")
-        await self._request(requests.text_message(draft.chat, markdown))
+        await self._send_message(draft, requests.text_message(draft.chat, markdown))
 
     async def _send_question(self, draft: Draft) -> None:
         """Sends a card; before it the text where it is too long for a card.
@@ -79,7 +79,7 @@ class Sender:
                 self._remember_text(draft.card_id)
             texts = cards.CardTexts(title=cards.short_title(draft.text))
         card = cards.card(texts, draft.buttons, draft.card_id)
-        await self._request(requests.card_message(draft.chat, card))
+        await self._send_message(draft, requests.card_message(draft.chat, card))
         self._sent_texts.pop(draft.card_id, None)
 
     def _remember_text(self, card_id: str) -> None:
@@ -89,12 +89,10 @@ class Sender:
 
     async def _send_file(self, draft: Draft) -> None:
         """Sends a file; a picture or a video that WeCom refuses as such goes as a file."""
-        attachment = require_attachment(draft, CAPABILITIES, self._client.text)
+        require_attachment(draft, CAPABILITIES, self._client.text)
         uploaded = await self._uploader.ensure_uploaded(draft)
         try:
-            await self._request(
-                requests.file_message(draft.chat, uploaded.kind, uploaded.media_id, attachment.name)
-            )
+            await self._send_uploaded(draft, uploaded)
         except Rejected as why:
             self._uploader.invalidate(draft)  # the cause may be that WeCom has removed the upload
             is_about_file = why.code == "refused_by_wechat" and uploaded.kind is not Kind.FILE
@@ -102,13 +100,18 @@ class Sender:
                 raise
             log.info("refused as this kind, sent as a file", kind=str(uploaded.kind), reason=str(why))
             uploaded = await self._uploader.upload_as_file(draft)
-            await self._request(
-                requests.file_message(draft.chat, uploaded.kind, uploaded.media_id, attachment.name)
-            )
+            await self._send_uploaded(draft, uploaded)
 
-    async def _request(self, body: JsonBody) -> None:
+    async def _send_uploaded(self, draft: Draft, uploaded: UploadedMedia) -> None:
+        assert draft.attachment is not None
+        name = draft.attachment.name
+        await self._send_message(
+            draft, requests.file_message(draft.chat, uploaded.kind, uploaded.media_id, name)
+        )
+
+    async def _send_message(self, draft: Draft, body: JsonBody) -> None:
         try:
-            await self._client.request(FrameCommand.SEND, body)
+            await self._client.send(draft.chat, body)
         except UnicodeEncodeError:
             raise Rejected(self._client.text("bad_characters"), code="bad_command") from None
 

@@ -8,12 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.bridge.commands.test_send_limits import PAUSES, times_of
 from wx2mqtt.bridge.commands import send_limits
 from wx2mqtt.bridge.commands.send_limits import TokenBucket
 
 PER_MINUTE = st.floats(0.5, 600)
 BURST = st.integers(1, 20)
+PAUSES = st.lists(st.floats(0, 120), min_size=1, max_size=60)
+
+
+def times_of(pauses):
+    total = 0.0
+    for pause in pauses:
+        total += pause
+        yield total
 
 
 class FakeClock:

@@ -9,7 +9,7 @@ from tests.unit.wechat.ilink.server import ManualClock, MemoryCredentialStore
 from wx2mqtt.clock import Clock, Lease
 from wx2mqtt.errors import LoggedOut, LoginEnded, LoginRefused, Unreachable
 from wx2mqtt.model import Handle
-from wx2mqtt.wechat.wecom.bot_login import ALIVE_INTERVAL_MS, BotLogin
+from wx2mqtt.wechat.wecom.bot_login import BotLogin
 from wx2mqtt.wechat.wecom.protocol.session import BotCredentials, End, SavedBot
 
 CONFIGURED = BotCredentials(bot_id="aib1", secret="geheim")
@@ -152,11 +152,3 @@ async def test_chats_that_are_known_are_not_saved_again() -> None:
     await harness.login.remember_chats([Handle("user:li")])
     await harness.login.remember_chats([Handle("user:li")])
     assert harness.credentials.saves == 1
-
-
-async def test_a_bot_was_used_lately_while_another_process_may_have_sent_within_a_minute() -> None:
-    harness = LoginHarness()
-    now = int(harness.clock.wall() * 1000)
-    for alive, was_used in ((now, True), (now - ALIVE_INTERVAL_MS, True), (now - 10**7, False), (0, False)):
-        harness.login.use(SavedBot(bot_id="aib1", alive=alive))
-        assert harness.login.was_used_lately is was_used

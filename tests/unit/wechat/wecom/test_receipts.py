@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.unit.wechat.ilink.server import ManualClock
 from wx2mqtt.errors import Unreachable
 from wx2mqtt.model import Handle
-from wx2mqtt.wechat.wecom.protocol.endpoints import MAX_RECEIPTS_PER_HOUR, MAX_RECEIPTS_PER_MINUTE
+from wx2mqtt.wechat.wecom.chat_rates import ChatRates
+from wx2mqtt.wechat.wecom.protocol.endpoints import MAX_PER_MINUTE, MAX_RECEIPTS_PER_MINUTE
 from wx2mqtt.wechat.wecom.protocol.frames import Answer, Callback, CallbackKind
 from wx2mqtt.wechat.wecom.receipts import AnswerableMessage, Receipts
 
@@ -20,7 +23,8 @@ class ReceiptsHarness:
 
     def __init__(self, text: str = "stored") -> None:
         self.clock = ManualClock()
-        self.receipts = Receipts(self.clock.as_clock(), text)
+        self.rates = ChatRates(self.clock.as_clock(), lambda key, **_facts: key)
+        self.receipts = Receipts(self.rates, self.clock.as_clock(), text)
         self.sent: list[str] = []
         self.error: Exception | None = None
 
@@ -29,6 +33,11 @@ class ReceiptsHarness:
             raise self.error
         self.sent.append(request_id)
         return Answer(request_id=request_id, errcode=0)
+
+    def send_texts(self, count: int) -> None:
+        for _ in range(count):
+            with self.rates.sending(LI):
+                pass
 
     async def receive(self, *message_ids: str, chat: Handle = LI) -> list[str]:
         """Returns the messages that got a receipt by now, after these were stored."""
@@ -64,23 +73,16 @@ async def test_a_chat_gets_few_in_a_minute_and_another_one_its_own() -> None:
     assert "later" in await harness.receive("later")
 
 
-async def test_a_chat_gets_few_in_an_hour() -> None:
+@pytest.mark.parametrize(("seconds", "sent"), [(54, []), (56, ["1"])])
+async def test_a_receipt_waits_for_a_place_for_as_long_as_it_may(seconds: float, sent: list[str]) -> None:
     harness = ReceiptsHarness()
-    for number in range(MAX_RECEIPTS_PER_HOUR + 20):
-        await harness.receive(str(number))
-        harness.clock.time += 10
-    assert len(harness.sent) == MAX_RECEIPTS_PER_HOUR
-    harness.clock.time += 3600
-    await harness.receive("later")
-    assert harness.sent[-1] == "later"
-
-
-async def test_none_goes_out_for_a_minute_after_another_process_may_have_sent_some() -> None:
-    harness = ReceiptsHarness()
-    harness.receipts.wait_for_rate()
-    assert await harness.receive("1") == []
-    harness.clock.time += 60
-    assert await harness.receive("2") == ["2"]
+    harness.send_texts(MAX_PER_MINUTE)
+    harness.clock.time += seconds
+    assert await harness.receive("1") == sent
+    harness.clock.time = 1060
+    harness.send_texts(MAX_PER_MINUTE - 1)
+    assert harness.rates.seconds_until_sendable(LI) > 0
+    assert await harness.receive("2") == (sent or ["2"])
 
 
 async def test_a_receipt_that_fails_is_not_repeated_and_stops_no_other_one() -> None:

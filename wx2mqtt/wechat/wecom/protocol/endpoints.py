@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from urllib.parse import urlsplit
 
 from wx2mqtt import __version__
@@ -55,11 +54,6 @@ CAPABILITIES = Capabilities(
     part_limit=MAX_TEXT_BYTES,
     part_size=size_in_bytes,
     markdown_size=markdown_size_in_bytes,
-    # what receipts leave
-    chat_limits=(
-        (MAX_PER_MINUTE - MAX_RECEIPTS_PER_MINUTE, 60.0),
-        (MAX_PER_HOUR - MAX_RECEIPTS_PER_HOUR, 3600.0),
-    ),
     media={
         Kind.IMAGE: MediaLimits(
             min_bytes=MIN_UPLOAD_BYTES,
@@ -75,10 +69,6 @@ CAPABILITIES = Capabilities(
         ),
         Kind.FILE: MediaLimits(min_bytes=MIN_UPLOAD_BYTES, max_bytes=MAX_UPLOAD_BYTES),
     },
-)
-
-CAPABILITIES_WITHOUT_RECEIPTS = replace(
-    CAPABILITIES, chat_limits=((MAX_PER_MINUTE, 60.0), (MAX_PER_HOUR, 3600.0))
 )
 
 

@@ -54,6 +54,14 @@ class BotCredentials:
 
 
 @frozen
+class SentTimes:
+    """When messages and receipts went to a chat within the last hour, in milliseconds since 1970."""
+
+    messages: tuple[int, ...] = ()
+    receipts: tuple[int, ...] = ()
+
+
+@frozen
 class SavedBot:
     """The saved state of one bot."""
 
@@ -73,6 +81,8 @@ class SavedBot:
     chats: tuple[Handle, ...] = ()
     #: When each upload began that WeCom's limits may still count, in milliseconds since 1970; oldest first.
     uploads: tuple[int, ...] = ()
+    #: What went to each chat, saved at an orderly stop; None while a process may send more, and after a kill.
+    sent: Mapping[Handle, SentTimes] | None = None
 
     @property
     def is_scanned(self) -> bool:
@@ -95,6 +105,7 @@ class SavedBot:
             "alive": self.alive,
             "chats": list(self.chats),
             "uploads": list(self.uploads),
+            "sent": _saved_sent(self.sent),
         }
 
 
@@ -118,6 +129,7 @@ def read_saved_bot(saved: JsonObject) -> SavedBot | None:
         reason=read_text(saved, "reason"),
         alive=max(0, read_number(saved, "alive")),
         uploads=_read_times(saved.get("uploads"))[-COUNTED_UPLOADS:],
+        sent=_read_sent(saved.get("sent")),
     )
     return bot.with_chats(_read_chats(saved.get("chats")))
 
@@ -130,3 +142,23 @@ def _read_chats(value: object) -> tuple[Handle, ...]:
 def _read_times(value: object) -> tuple[int, ...]:
     items = value if isinstance(value, list) else ()
     return tuple(sorted(item for item in items if type(item) is int and item >= 0))
+
+
+def _saved_sent(sent: Mapping[Handle, SentTimes] | None) -> dict[str, object] | None:
+    if sent is None:
+        return None
+    return {chat: [list(times.messages), list(times.receipts)] for chat, times in sent.items()}
+
+
+def _read_sent(value: object) -> Mapping[Handle, SentTimes] | None:
+    """Reads what went to each chat; None where any of it is unreadable: then nothing of it is certain."""
+    if not isinstance(value, dict):
+        return None
+    sent: dict[Handle, SentTimes] = {}
+    for chat, times in value.items():
+        match times:
+            case [[*messages], [*receipts]]:
+                sent[Handle(chat)] = SentTimes(messages=_read_times(messages), receipts=_read_times(receipts))
+            case _:
+                return None
+    return sent
