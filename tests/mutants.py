@@ -1,62 +1,83 @@
 """Mutation sampling: `python -m tests.mutants`. Shows which small faults in the code no test notices.
 
 A seeded sample of mutants (see `tests/mutation.py`) is tested one after the other. Each mutant is written into a
-temporary copy of the checkout, never into the working tree, and the tests run against it in stages, from near to
-far, until one fails:
+temporary copy of the checkout, never into the working tree, and two stages run against it until a test fails:
 
-- `mirrored`: `tests/unit/<folder>/test_<module>*.py`;
-- `package`: the other unit tests of that folder (of the nearest parent folder that has unit tests);
-- `unit`: all other unit tests;
-- `scenarios`: a few scenario tests of that part, only with `--scenarios`.
+- `unit`: every unit test that calls the changed function (`tests/call_recorder.py` records which do), the nearest
+  folder first. Where the change is in no function, all unit tests;
+- `scenarios`: the scenario tests of that part, only with `--scenarios`.
 
-A failure or a timeout kills the mutant; a mutant that all stages pass survives and is shown as a diff. Before the
-first mutant the same tests run on the unchanged copy: they must pass, and their time sets the timeout.
+So a mutant is judged by all tests that can notice it, wherever they stand. A failure or a timeout kills it; a mutant
+that all stages pass survives and is shown as a diff. Before the first mutant all unit tests run once on the unchanged
+copy: they must pass, and their calls are recorded then.
 
 A run takes long: `--state FILE` stores each result, and the next run with that file continues. A result holds for
-the text of its file; after tests were added, `--retest` tests the survivors again. The same seed with a larger
-`--count` extends the same sample. Tests of the whole tree (`UNRELATED_TESTS`) never run.
+the text of its file; after tests were changed, `--retest` tests the mutants of the sample again. A mutant is chosen by
+its own text and the seed, not by its place: a change of one file leaves the sample of the others as it is, and a
+larger `--count` extends it. Tests of the whole tree (`UNRELATED_TESTS`) never run.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import itertools
 import json
 import os
 import queue
-import random
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from tests.mutation import Mutant, mutants_of
+from tests.mutation import Mutant, Span, functions_of, mutants_of
 
 ROOT = Path(__file__).parents[1]
 PRODUCT = "wx2mqtt"
 UNIT_TESTS = Path("tests/unit")
 SCENARIO_TESTS = Path("tests/scenarios")
 PACKAGES = (
+    "wx2mqtt/app",
     "wx2mqtt/bridge",
     "wx2mqtt/mqtt",
+    "wx2mqtt/settings",
     "wx2mqtt/store",
-    "wx2mqtt/wechat/webwx/protocol",
-    "wx2mqtt/wechat/ilink/protocol",
+    "wx2mqtt/web",
+    "wx2mqtt/wechat",
 )
 SCENARIOS = {
-    "wx2mqtt/bridge": ("test_receiving.py", "test_sending.py", "test_commands.py", "test_redelivery.py"),
-    "wx2mqtt/mqtt": ("test_mqtt_client_pause.py", "test_receiving.py", "test_redelivery.py"),
-    "wx2mqtt/store": ("test_receiving.py", "test_history.py", "test_backup.py"),
-    "wx2mqtt/wechat/webwx": ("test_webwx.py", "test_webwx_sending.py"),
+    "wx2mqtt/app": ("test_accounts.py", "test_control.py", "test_command_line.py", "test_receiving.py"),
+    "wx2mqtt/bridge": (
+        *(
+            "test_receiving.py",
+            "test_sending.py",
+            "test_commands.py",
+            "test_redelivery.py",
+            "test_requests.py",
+        ),
+        *("test_people.py", "test_login.py", "test_ilink_hold.py", "test_fallback.py", "test_media_in.py"),
+    ),
+    "wx2mqtt/mqtt": (
+        "test_mqtt_client.py",
+        "test_mqtt_client_pause.py",
+        "test_receiving.py",
+        "test_redelivery.py",
+    ),
+    "wx2mqtt/settings": ("test_command_line.py", "test_check_connect.py"),
+    "wx2mqtt/store": ("test_receiving.py", "test_history.py", "test_backup.py", "test_journal_command.py"),
+    "wx2mqtt/web": ("test_page.py", "test_senders.py", "test_sender_services.py", "test_web_media.py"),
     "wx2mqtt/wechat/ilink": ("test_ilink_gateway.py", "test_ilink_bridge.py"),
+    "wx2mqtt/wechat/webwx": ("test_webwx.py", "test_webwx_sending.py", "test_webwx_downloading.py"),
+    "wx2mqtt/wechat/wecom": ("test_wecom_bridge.py", "wecom/test_receiving.py", "wecom/test_incoming.py"),
 }
 UNRELATED_TESTS = (
     "tests/unit/test_shape.py",
@@ -84,8 +105,6 @@ BASELINE_TIMEOUT_SECONDS = 1800.0
 class Depth(StrEnum):
     """The last stage that is run."""
 
-    MIRRORED = "mirrored"
-    PACKAGE = "package"
     UNIT = "unit"
     SCENARIOS = "scenarios"
 
@@ -103,8 +122,8 @@ class BaselineError(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     depth: Depth
-    targets: tuple[Path, ...]
-    ignored: tuple[Path, ...] = ()
+    targets: tuple[str, ...]
+    """Folders, files and tests in the order in which they run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,35 +171,77 @@ def sample(root: Path, packages: Iterable[str], *, seed: int, count: int) -> lis
         for package in packages
         for path in sorted((root / package).rglob("*.py"))
     }
-    mutants = [mutant for path, text in texts.items() for mutant in mutants_of(path, text)]
-    random.Random(seed).shuffle(mutants)
+    ranked = sorted(itertools.chain.from_iterable(_ranked(*file, seed) for file in texts.items()))
+    mutants = (mutant for _, mutant in ranked)
     valid = (mutant for mutant in mutants if mutant.changes_code(texts[mutant.path]))
     return list(itertools.islice(valid, count))
 
 
-def stages(root: Path, path: str, depth: Depth) -> list[Stage]:
-    """Returns the stages that test a mutant of the file `path`, without those that have no tests."""
-    module = Path(path).relative_to(PRODUCT)
-    folder = UNIT_TESTS / module.parent
-    mirrored = tuple(
-        file.relative_to(root) for file in sorted((root / folder).glob(f"test_{module.stem}*.py"))
-    )
-    while not (root / folder).is_dir():
-        folder = folder.parent
-    package = () if folder == UNIT_TESTS else (folder,)
+def _ranked(path: str, text: str, seed: int) -> Iterator[tuple[str, Mutant]]:
+    """Yields the mutants of a file, each with a rank that only its function, its change and the seed decide."""
+    functions = functions_of(text)
+    repetitions: Counter[str] = Counter()
+    for mutant in mutants_of(path, text):
+        span = innermost(functions, mutant.line)
+        name = span.name if span else ""
+        change = (
+            f"{seed} {path} {name} {mutant.operator} {text[mutant.start : mutant.end]} {mutant.replacement}"
+        )
+        repetitions[change] += 1
+        yield hashlib.sha256(f"{change} {repetitions[change]}".encode()).hexdigest(), mutant
+
+
+def innermost(functions: Iterable[Span], line: int) -> Span | None:
+    """Returns the innermost function around a line; None where the line is in no function."""
+    around = [span for span in functions if span.first <= line <= span.last]
+    return max(around, key=lambda span: span.first, default=None)
+
+
+class RecordedCalls:
+    """Which unit tests call which function, by `tests/call_recorder.py`."""
+
+    def __init__(self, folder: Path) -> None:
+        #: By path, and by the line on which the function begins.
+        self._tests: dict[str, dict[int, set[str]]] = {}
+        for file in folder.glob("*.json"):
+            for path, lines in json.loads(file.read_text(encoding="utf-8")).items():
+                for line, tests in lines.items():
+                    self._tests.setdefault(path, {}).setdefault(int(line), set()).update(tests)
+
+    def tests_of(self, path: str, function: Span) -> set[str]:
+        """Returns the tests that call a function, or one inside of it; "" is among them where an import does."""
+        lines = self._tests.get(path, {})
+        called = (tests for line, tests in lines.items() if function.first <= line <= function.last)
+        return set().union(*called)
+
+
+def stages(root: Path, mutant: Mutant, calls: RecordedCalls, depth: Depth) -> list[Stage]:
+    """Returns the stages that test a mutant, without those that have no tests."""
     every = [
-        Stage(depth=Depth.MIRRORED, targets=mirrored),
-        Stage(depth=Depth.PACKAGE, targets=package, ignored=mirrored),
-        Stage(depth=Depth.UNIT, targets=(UNIT_TESTS,), ignored=package or mirrored),
-        Stage(depth=Depth.SCENARIOS, targets=_scenarios(root, path)),
+        Stage(depth=Depth.UNIT, targets=_unit_tests(root, mutant, calls)),
+        Stage(depth=Depth.SCENARIOS, targets=_scenarios(root, mutant.path)),
     ]
     last = list(Depth).index(depth)
     return [stage for stage in every[: last + 1] if stage.targets]
 
 
-def _scenarios(root: Path, path: str) -> tuple[Path, ...]:
+def _unit_tests(root: Path, mutant: Mutant, calls: RecordedCalls) -> tuple[str, ...]:
+    folder = UNIT_TESTS / Path(mutant.path).relative_to(PRODUCT).parent
+    while not (root / folder).is_dir():
+        folder = folder.parent
+    text = (root / mutant.path).read_text(encoding="utf-8")
+    function = innermost(functions_of(text), mutant.line)
+    tests = calls.tests_of(mutant.path, function) if function else {""}
+    if "" in tests:  # it runs at an import, so every test may depend on it
+        files = (root / UNIT_TESTS).rglob("test_*.py")
+        tests = {file.relative_to(root).as_posix() for file in files}
+    return tuple(sorted(tests, key=lambda test: (not test.startswith(f"{folder}/"), test)))
+
+
+def _scenarios(root: Path, path: str) -> tuple[str, ...]:
     names = (name for package, names in SCENARIOS.items() if path.startswith(f"{package}/") for name in names)
-    return tuple(SCENARIO_TESTS / name for name in names if (root / SCENARIO_TESTS / name).is_file())
+    files = (SCENARIO_TESTS / name for name in names)
+    return tuple(file.as_posix() for file in files if (root / file).is_file())
 
 
 # The temporary copy.
@@ -197,7 +258,7 @@ class Checkout:
         # Python takes cached byte code for current by size and time of the source: each writing gets its own time.
         self._times = itertools.count(int(time.time()) + 10, 2)
         self._environment = {name: value for name, value in os.environ.items() if name != "CI"}
-        self._environment |= {"PYTHONPATH": str(folder), "CHAOS_SEED": "0"}
+        self._environment |= {"PYTHONPATH": str(folder), "CHAOS_SEED": "0", "TMPDIR": str(folder.parent)}
         self._process: subprocess.Popen[bytes] | None = None
         self._check_import()
 
@@ -224,15 +285,17 @@ class Checkout:
         moment = next(self._times)
         os.utime(path, (moment, moment))
 
-    def run(self, stage: Stage, *, timeout: float) -> Outcome:
+    def run(self, stage: Stage, *, timeout: float, options: Sequence[str] = ()) -> Outcome:
         """Runs the tests of a stage; SURVIVED means that they pass."""
-        ignored = [*map(str, stage.ignored), *UNRELATED_TESTS]
+        targets = self.folder.with_name(f"{self.folder.name}.targets")
+        targets.write_text("\n".join(stage.targets), encoding="utf-8")
         command = [
             *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"),
             *(f"--timeout={TEST_TIMEOUT_SECONDS}", "--hypothesis-seed=0"),
-            *(f"--ignore={path}" for path in ignored),
+            *(f"--ignore={path}" for path in UNRELATED_TESTS),
             *(f"--deselect={test}" for test in self._deselected),
-            *map(str, stage.targets),
+            *options,
+            f"@{targets}",
         ]
         with self.output.open("wb") as output:
             process = self._process = subprocess.Popen(
@@ -267,11 +330,14 @@ class Checkout:
             process.wait()
 
 
-def run_stages(checkout: Checkout, mutant: Mutant, *, depth: Depth, timeout: float) -> MutantResult:
+def run_stages(
+    checkout: Checkout, mutant: Mutant, calls: RecordedCalls, *, depth: Depth, timeout: float
+) -> MutantResult:
     start = time.monotonic()
     outcome, name, test = Outcome.SURVIVED, "", ""
+    every_stage = stages(checkout.folder, mutant, calls, depth)
     with checkout.mutated(mutant):
-        for stage in stages(checkout.folder, mutant.path, depth):
+        for stage in every_stage:
             outcome = checkout.run(stage, timeout=timeout)
             if outcome is not Outcome.SURVIVED:
                 name, test = stage.depth.value, checkout.failed_test()
@@ -280,23 +346,17 @@ def run_stages(checkout: Checkout, mutant: Mutant, *, depth: Depth, timeout: flo
     return MutantResult(key=mutant.key, outcome=outcome, stage=name, test=test, depth=depth, seconds=seconds)
 
 
-def check_baseline(checkout: Checkout, mutants: Iterable[Mutant], depth: Depth) -> float:
-    """Runs the tests without a mutant and returns the seconds they take; raises BaselineError if they fail."""
-    targets = {
-        target
-        for path in {mutant.path for mutant in mutants}
-        for stage in stages(checkout.folder, path, depth)
-        for target in stage.targets
-    }
-    outermost = sorted(target for target in targets if not targets.intersection(target.parents))
-    start = time.monotonic()
-    stage = Stage(depth=depth, targets=tuple(outermost))
-    if outermost and checkout.run(stage, timeout=BASELINE_TIMEOUT_SECONDS) is not Outcome.SURVIVED:
+def record_calls(checkout: Checkout) -> RecordedCalls:
+    """Runs all unit tests without a mutant and returns what they call; raises BaselineError if they fail."""
+    folder = checkout.folder.with_name("calls")
+    stage = Stage(depth=Depth.UNIT, targets=(UNIT_TESTS.as_posix(),))
+    options = ("-n", "2", "--dist", "loadfile", "-p", "tests.call_recorder", "--record-calls", str(folder))
+    if checkout.run(stage, timeout=BASELINE_TIMEOUT_SECONDS, options=options) is not Outcome.SURVIVED:
         failure = (
             checkout.failed_test() or checkout.output.read_text(encoding="utf-8", errors="replace")[-2000:]
         )
         raise BaselineError(f"the tests fail without a mutant: {failure}")
-    return time.monotonic() - start
+    return RecordedCalls(folder)
 
 
 # The run.
@@ -328,12 +388,13 @@ class State:
         self.results[result.key] = result
 
     def is_pending(self, mutant: Mutant, options: Options) -> bool:
-        """Survivors are tested again on demand, and when more stages are asked for than they passed."""
-        if (result := self.results.get(mutant.key)) is None:
+        """A survivor is tested again when more stages are asked for than it passed, and all on demand."""
+        result = self.results.get(mutant.key)
+        if result is None or options.retest:
             return True
         order = list(Depth)
         deeper = order.index(options.depth) > order.index(result.depth)
-        return result.outcome is Outcome.SURVIVED and (options.retest or deeper)
+        return result.outcome is Outcome.SURVIVED and deeper
 
     def add(self, result: MutantResult) -> None:
         self.results[result.key] = result
@@ -348,7 +409,9 @@ def run(options: Options) -> list[ReportEntry]:
     state = State(options.state)
     pending = [mutant for mutant in mutants if state.is_pending(mutant, options)]
     if pending:
-        with tempfile.TemporaryDirectory(prefix="mutants-", ignore_cleanup_errors=True) as folder:
+        memory = Path("/dev/shm")  # the tests wait for the disk more than for anything else
+        parent = memory if memory.is_dir() else None
+        with tempfile.TemporaryDirectory(prefix="mutants-", dir=parent, ignore_cleanup_errors=True) as folder:
             checkouts = [
                 Checkout(options.root, Path(folder).resolve() / str(job), options.deselected)
                 for job in range(options.jobs)
@@ -358,9 +421,11 @@ def run(options: Options) -> list[ReportEntry]:
 
 
 def _test_all(checkouts: list[Checkout], mutants: list[Mutant], options: Options, state: State) -> None:
-    baseline = check_baseline(checkouts[0], mutants, options.depth)
-    timeout = options.timeout or max(MIN_TIMEOUT_SECONDS, TIMEOUT_FACTOR * baseline)
-    _log(f"{len(mutants)} mutants; the tests take {baseline:.0f} s, the timeout is {timeout:.0f} s")
+    start = time.monotonic()
+    calls = record_calls(checkouts[0])
+    seconds = time.monotonic() - start
+    timeout = options.timeout or max(MIN_TIMEOUT_SECONDS, TIMEOUT_FACTOR * seconds)
+    _log(f"{len(mutants)} mutants; the tests take {seconds:.0f} s, the timeout is {timeout:.0f} s")
     free: queue.SimpleQueue[Checkout] = queue.SimpleQueue()
     for checkout in checkouts:
         free.put(checkout)
@@ -368,7 +433,7 @@ def _test_all(checkouts: list[Checkout], mutants: list[Mutant], options: Options
     def work(mutant: Mutant) -> tuple[Mutant, MutantResult]:
         checkout = free.get()
         try:
-            return mutant, run_stages(checkout, mutant, depth=options.depth, timeout=timeout)
+            return mutant, run_stages(checkout, mutant, calls, depth=options.depth, timeout=timeout)
         finally:
             free.put(checkout)
 
@@ -453,7 +518,7 @@ def main(arguments: list[str] | None = None) -> None:
         seed=given.seed,
         count=given.count,
         jobs=given.jobs,
-        depth=Depth.SCENARIOS if given.scenarios else given.until,
+        depth=Depth.SCENARIOS if given.scenarios else Depth.UNIT,
         timeout=given.timeout,
         state=given.state,
         retest=given.retest,
@@ -471,14 +536,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--count", type=int, default=200, help="size of the sample (default: 200)")
     add("--packages", nargs="+", default=list(PACKAGES), metavar="FOLDER")
     add("--jobs", type=int, choices=(1, 2), default=1, help="copies tested at a time")
-    add(
-        "--until", type=Depth, choices=list(Depth)[:-1], default=Depth.UNIT, help="last stage (default: unit)"
-    )
-    add("--scenarios", action="store_true", help="run a few scenario tests after all unit tests")
+    add("--scenarios", action="store_true", help="run the scenario tests of the part after the unit tests")
     add("--timeout", type=float, help="seconds for one stage (default: from the first run)")
     add("--deselect", action="append", default=[], metavar="TEST", help="never run this test")
     add("--state", type=Path, metavar="FILE", help="store results here, and continue from them")
-    add("--retest", action="store_true", help="test the survivors of --state again")
+    add("--retest", action="store_true", help="test the mutants of --state again")
     add("--json", action="store_true", help="print JSON instead of the report")
     add("--list", action="store_true", help="show the sample and run nothing")
     add("--root", type=Path, default=ROOT, help="the checkout (default: this one)")

@@ -93,6 +93,32 @@ class Mutant:
         return "".join(lines)
 
 
+class Span(NamedTuple):
+    """A function: its name, with those of what is around it, and its first and last line."""
+
+    name: str
+    first: int
+    last: int
+
+
+def functions_of(text: str) -> list[Span]:
+    """Returns all functions of a source; a decorator belongs to its function."""
+    spans: list[Span] = []
+    _add_functions(ast.parse(text), "", spans)
+    return spans
+
+
+def _add_functions(node: ast.AST, name: str, spans: list[Span]) -> None:
+    for child in ast.iter_child_nodes(node):
+        inner = name
+        if isinstance(child, ast.ClassDef | FunctionNode):
+            inner = f"{name}.{child.name}".lstrip(".")
+        if isinstance(child, FunctionNode):
+            first = min([child.lineno, *(decorator.lineno for decorator in child.decorator_list)])
+            spans.append(Span(inner, first, child.end_lineno or child.lineno))
+        _add_functions(child, inner, spans)
+
+
 class Token(NamedTuple):
     start: int
     end: int

@@ -8,26 +8,29 @@ from pathlib import Path
 
 import pytest
 
-from tests import mutants
+from tests import call_recorder, mutants
 from tests.mutants import (
     BaselineError,
     Checkout,
     Depth,
     MutantResult,
     Outcome,
+    RecordedCalls,
     Stage,
-    check_baseline,
+    record_calls,
     sample,
     stages,
 )
-from tests.mutation import Mutant
+from tests.mutation import Mutant, functions_of, mutants_of
 
 MODULE = "wx2mqtt/limits/limit.py"
 FILES = {
+    "pyproject.toml": "[tool.pytest.ini_options]\n",
     "wx2mqtt/__init__.py": "",
     "wx2mqtt/limits/__init__.py": "",
     MODULE: "def is_over(count: int, limit: int) -> bool:\n    return count > limit\n",
     "tests/__init__.py": "",
+    "tests/call_recorder.py": Path(call_recorder.__file__).read_text(),
     "tests/unit/__init__.py": "",
     "tests/unit/limits/__init__.py": "",
     "tests/unit/limits/test_limit.py": (
@@ -60,28 +63,78 @@ def test_a_sample_follows_from_its_seed_and_grows_with_its_count(root):
     assert large != sample(root, ["wx2mqtt/limits"], seed=8, count=100)
 
 
-def test_stages_go_from_the_mirrored_tests_to_all_unit_tests_and_repeat_none(root):
-    mirrored, package, unit = stages(root, MODULE, Depth.UNIT)
-    file, folder = Path("tests/unit/limits/test_limit.py"), Path("tests/unit/limits")
-    assert mirrored == Stage(depth=Depth.MIRRORED, targets=(file,))
-    assert package == Stage(depth=Depth.PACKAGE, targets=(folder,), ignored=(file,))
-    assert unit == Stage(depth=Depth.UNIT, targets=(Path("tests/unit"),), ignored=(folder,))
-    assert stages(root, MODULE, Depth.PACKAGE) == [mirrored, package]
+def test_a_sample_stays_as_it_is_when_another_file_or_what_is_above_changes(root):
+    before = sample(root, ["wx2mqtt/limits"], seed=7, count=2)
+    (root / MODULE).write_text(f"# a comment\n\n{FILES[MODULE]}")
+    (root / "wx2mqtt/limits/other.py").write_text("")
+    after = sample(root, ["wx2mqtt/limits"], seed=7, count=2)
+    assert [(mutant.operator, mutant.replacement) for mutant in after] == [
+        (mutant.operator, mutant.replacement) for mutant in before
+    ]
 
 
-def test_a_module_without_mirrored_tests_is_tested_by_the_nearest_folder(root):
-    package, unit = stages(root, "wx2mqtt/limits/deep/other.py", Depth.UNIT)
-    assert package.targets == (Path("tests/unit/limits"),)
-    assert unit.targets == (Path("tests/unit"),)
-    assert [stage.depth for stage in stages(root, "wx2mqtt/model.py", Depth.UNIT)] == [Depth.UNIT]
+def stage_targets(root: Path, text: str, calls: dict[str, dict[str, list[str]]], folder: Path) -> list[str]:
+    """Returns what tests the first mutant of a module with this text."""
+    (root / MODULE).write_text(text)
+    folder.mkdir()
+    (folder / "main.json").write_text(json.dumps(calls))
+    mutant = mutants_of(MODULE, text)[0]
+    (stage,) = stages(root, mutant, RecordedCalls(folder), Depth.UNIT)
+    return list(stage.targets)
 
 
-def test_scenarios_come_last_and_only_those_that_exist(root):
+FUNCTION = "def outer(x):\n    def inner():\n        return x + 1\n    return inner\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "calls", "targets"),
+    [
+        pytest.param(
+            FUNCTION,
+            {"1": ["tests/unit/test_far.py::test_a"], "2": ["tests/unit/limits/test_limit.py::test_b"]},
+            ["tests/unit/limits/test_limit.py::test_b"],
+            id="only the tests that call the function inside of another one",
+        ),
+        pytest.param(
+            FUNCTION,
+            {"2": ["tests/unit/a_far_folder/test_far.py::test_a", "tests/unit/limits/test_limit.py::test_b"]},
+            ["tests/unit/limits/test_limit.py::test_b", "tests/unit/a_far_folder/test_far.py::test_a"],
+            id="the nearest folder first",
+        ),
+        pytest.param(
+            "LIMIT = 2 + 3\n",
+            {},
+            ["tests/unit/limits/test_limit.py", "tests/unit/test_shape.py"],
+            id="in no function",
+        ),
+        pytest.param(
+            FUNCTION,
+            {"2": [""]},
+            ["tests/unit/limits/test_limit.py", "tests/unit/test_shape.py"],
+            id="called by an import",
+        ),
+    ],
+)
+def test_a_mutant_is_judged_by_all_tests_that_can_notice_it(root, tmp_path, text, calls, targets):
+    assert stage_targets(root, text, {MODULE: calls}, tmp_path / "calls") == targets
+
+
+def test_a_function_that_no_test_calls_has_no_stage(root, tmp_path):
+    (root / MODULE).write_text(FUNCTION)
+    mutant = mutants_of(MODULE, FUNCTION)[0]
+    assert stages(root, mutant, RecordedCalls(tmp_path), Depth.UNIT) == []
+
+
+def test_scenarios_come_last_and_only_those_that_exist(root, tmp_path):
     scenarios = root / "tests/scenarios"
     scenarios.mkdir()
     (scenarios / "test_receiving.py").write_text("")
-    last = stages(root, "wx2mqtt/mqtt/client.py", Depth.SCENARIOS)[-1]
-    assert last == Stage(depth=Depth.SCENARIOS, targets=(Path("tests/scenarios/test_receiving.py"),))
+    client = root / "wx2mqtt/mqtt/client.py"
+    client.parent.mkdir()
+    client.write_text("x = 1 + 2\n")
+    mutant = mutants_of("wx2mqtt/mqtt/client.py", client.read_text())[0]
+    last = stages(root, mutant, RecordedCalls(tmp_path), Depth.SCENARIOS)[-1]
+    assert last == Stage(depth=Depth.SCENARIOS, targets=("tests/scenarios/test_receiving.py",))
 
 
 def test_the_scenarios_named_for_a_part_exist():
@@ -111,7 +164,7 @@ def test_the_run_reports_the_survivor_stores_verdicts_and_leaves_the_tree_as_it_
         item["operator"]: (item["outcome"], item["stage"], item["test"])
         for item in json.loads(capsys.readouterr().out)
     }
-    killed = ("killed", "mirrored", "tests/unit/limits/test_limit.py::test_over")
+    killed = ("killed", "unit", "tests/unit/limits/test_limit.py::test_over")
     assert outcomes == {"comparison": killed, "boundary": ("survived", "", ""), "return None": killed}
 
 
@@ -130,41 +183,45 @@ def test_a_state_file_whose_last_line_is_cut_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("more", "operators"),
     [
-        ([], []),
-        (["--retest"], ["boundary"]),
-        (["--until", "unit"], ["boundary"]),
-        (["--count", "2"], []),
+        pytest.param([], set(), id="no result is asked for twice"),
+        pytest.param(["--scenarios"], {"boundary"}, id="a survivor, by more stages"),
+        pytest.param(["--retest"], {"boundary", "comparison", "return None"}, id="all, on demand"),
     ],
 )
-def test_survivors_are_tested_again_on_demand_or_by_more_stages(root, tmp_path, monkeypatch, more, operators):
+def test_what_is_tested_again(root, tmp_path, monkeypatch, more, operators):
     path = tmp_path / "state.jsonl"
     state = mutants.State(path)
     for mutant in sample(root, ["wx2mqtt/limits"], seed=0, count=9):
         outcome = Outcome.SURVIVED if mutant.operator == "boundary" else Outcome.KILLED
-        depth = Depth.PACKAGE
-        state.add(MutantResult(key=mutant.key, outcome=outcome, stage="", test="", depth=depth, seconds=1.0))
+        state.add(
+            MutantResult(key=mutant.key, outcome=outcome, stage="", test="", depth=Depth.UNIT, seconds=1.0)
+        )
     tested: list[Mutant] = []
     monkeypatch.setattr(mutants, "_test_all", lambda _, pending, *__: tested.extend(pending))
-    mutants.main(arguments(root, "--state", str(path), "--until", "package", *more))
-    assert [mutant.operator for mutant in tested] == operators
+    mutants.main(arguments(root, "--state", str(path), *more))
+    assert {mutant.operator for mutant in tested} == operators
 
 
 def test_tests_that_do_not_end_in_time_are_a_timeout(root, tmp_path):
     test = root / "tests/unit/limits/test_limit.py"
     test.write_text("import threading\n\ndef test_waits():\n    threading.Event().wait()\n")
     checkout = Checkout(root, tmp_path / "copy")
-    stage = stages(root, MODULE, Depth.MIRRORED)[0]
+    stage = Stage(depth=Depth.UNIT, targets=("tests/unit/limits/test_limit.py",))
     assert checkout.run(stage, timeout=0.5) is Outcome.TIMEOUT
 
 
 def test_tests_that_fail_without_a_mutant_end_the_run(root, tmp_path):
     (root / "tests/unit/limits/test_limit.py").write_text("def test_a():\n    assert False\n")
-    checkout = Checkout(root, tmp_path / "copy")
-    pending = sample(root, ["wx2mqtt/limits"], seed=0, count=9)
     with pytest.raises(BaselineError, match=r"tests/unit/limits/test_limit\.py::test_a"):
-        check_baseline(checkout, pending, Depth.PACKAGE)
+        record_calls(Checkout(root, tmp_path / "copy"))
     without = Checkout(root, tmp_path / "other", ["tests/unit/limits/test_limit.py::test_a"])
-    assert check_baseline(without, pending, Depth.PACKAGE) > 0
+    record_calls(without)
+
+
+def test_the_calls_of_each_test_are_recorded(root, tmp_path):
+    calls = record_calls(Checkout(root, tmp_path / "copy"))
+    (function,) = functions_of(FILES[MODULE])
+    assert calls.tests_of(MODULE, function) == {"tests/unit/limits/test_limit.py::test_over"}
 
 
 def test_a_mutant_is_in_the_copy_only_while_it_is_tested(root, tmp_path):
