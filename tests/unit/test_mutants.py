@@ -210,12 +210,23 @@ def test_tests_that_do_not_end_in_time_are_a_timeout(root, tmp_path):
     assert checkout.run(stage, timeout=0.5) is Outcome.TIMEOUT
 
 
-def test_tests_that_fail_without_a_mutant_end_the_run(root, tmp_path):
+def test_a_test_that_fails_without_a_mutant_is_left_out(root, tmp_path, capsys):
+    (root / "tests/unit/limits/test_other.py").write_text("def test_a():\n    assert False\n")
+    checkout = Checkout(root, tmp_path / "copy")
+    record_calls(checkout)
+    assert (
+        "left out, it fails without a mutant: tests/unit/limits/test_other.py::test_a"
+        in capsys.readouterr().err
+    )
+    stage = Stage(depth=Depth.UNIT, targets=("tests/unit",))
+    assert checkout.run(stage, timeout=60) is Outcome.SURVIVED
+
+
+def test_many_tests_that_fail_without_a_mutant_end_the_run(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(mutants, "MAX_FAILED_TESTS", 0)
     (root / "tests/unit/limits/test_limit.py").write_text("def test_a():\n    assert False\n")
     with pytest.raises(BaselineError, match=r"tests/unit/limits/test_limit\.py::test_a"):
         record_calls(Checkout(root, tmp_path / "copy"))
-    without = Checkout(root, tmp_path / "other", ["tests/unit/limits/test_limit.py::test_a"])
-    record_calls(without)
 
 
 def test_the_calls_of_each_test_are_recorded(root, tmp_path):

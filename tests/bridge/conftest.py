@@ -1,0 +1,56 @@
+"""The bridge of one account (`tests/support/account_rig.py`) for each test, on a loop without waits."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.account_rig import BridgedAccount, opened_bridge
+from tests.support.memory_backend import MemoryBackend
+from tests.support.single_thread import SingleThreadLoop
+
+MEMORY = Path("/dev/shm")
+
+
+# Opens a bridge with this backend and these sections of the settings; `start=False` leaves it to the test to start it.
+OpenBridge = Callable[..., Awaitable[BridgedAccount]]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Any]:
+    return {"no-waits": SingleThreadLoop}
+
+
+@pytest.fixture
+def store_folder() -> Iterator[Path]:
+    """A folder in memory, where there is one: the store waits for the disk at each commit."""
+    folder = Path(tempfile.mkdtemp(prefix="wx2mqtt-", dir=MEMORY if MEMORY.is_dir() else None))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def open_bridge(store_folder: Path) -> AsyncIterator[OpenBridge]:
+    """Opens the bridge of one account: `await open_bridge(backend, send={"per_minute": 5})`."""
+    async with AsyncExitStack() as stack:
+
+        async def opened(
+            backend: MemoryBackend | None = None, *, start: bool = True, **sections: Any
+        ) -> BridgedAccount:
+            bridge = await stack.enter_async_context(opened_bridge(store_folder, backend, **sections))
+            if start:
+                await bridge.start()
+            return bridge
+
+        yield opened
+
+
+@pytest.fixture
+async def bridge(open_bridge: OpenBridge) -> BridgedAccount:
+    """A bridge with the usual settings that is online at both ends."""
+    return await open_bridge()

@@ -1,0 +1,234 @@
+"""The bridge of one account in this process: real store, people, commands and publisher; WeChat and broker in memory.
+
+    bridge = await open_bridge(send={"per_minute": 0})
+    await bridge.start()
+    bridge.deliver("wx/out/老婆", "hi")
+    assert (await bridge.result("老婆"))["status"] == "sent"
+    assert bridge.backend.texts == [("@wife", "hi")]
+
+It runs on a `SingleThreadLoop`: waits take no time, and each test runs the same way every time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.memory_backend import MemoryBackend
+from tests.support.memory_broker import MemoryBroker, SentPublication
+from wx2mqtt.aio import ChangeNotifier, cancel_and_wait
+from wx2mqtt.app.stores import Stores, open_stores
+from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.account_settings import AccountSettings
+from wx2mqtt.bridge.context import AccountContext, ReloadStatus, SharedServices, StorageQuota, Watchdog
+from wx2mqtt.bridge.counters import AccountCounters
+from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.clock import loop_time, now_ms
+from wx2mqtt.model import Json
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.settings.loader import LoadedSettings
+from wx2mqtt.settings.schema import Settings
+from wx2mqtt.store.database import ignore_commit_point
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.mapped_files import ProcessingMarks, PubackLog
+from wx2mqtt.store.media_retention import MediaRetention
+from wx2mqtt.store.people import StoredPeople
+
+ACCOUNT = "home"
+
+# How long a test waits for a publication, on the loop's clock: no time of a person.
+MAX_SECONDS = 3600.0
+
+# Sections that a test gives beside those of the account.
+FILE_SECTIONS = frozenset(Settings.model_fields)
+
+
+def account_settings(base_topics: tuple[str, ...] = ("wx",), **sections: Any) -> AccountSettings:
+    """Returns settings as a file has them: sections of the account or of the file, as in YAML.
+
+    Without `send` there are no rate limits.
+    """
+    in_file = {key: value for key, value in sections.items() if key in FILE_SECTIONS}
+    account = {key: value for key, value in sections.items() if key not in FILE_SECTIONS}
+    account.setdefault("send", {"per_minute": 0})
+    whole = Settings.model_validate({**in_file, "accounts": {ACCOUNT: account}})
+    return AccountSettings(
+        whole=whole, name=ACCOUNT, account=whole.accounts[ACCOUNT], base_topics=base_topics
+    )
+
+
+class BridgedAccount:
+    """One account on an open store. `start` runs it; `stop` ends it in order, `kill` as a killed process does."""
+
+    def __init__(
+        self, stores: Stores, settings: AccountSettings, backend: MemoryBackend, broker: MemoryBroker
+    ) -> None:
+        self.stores = stores
+        self.settings = settings
+        self.backend = backend
+        self.broker = broker
+        self.account: Account
+        self._running: asyncio.Task[Any] | None = None
+        #: How many publications of each topic were returned already.
+        self._returned: dict[str, int] = {}
+
+    async def open(self) -> None:
+        """Builds the account from the store, as a start of the process does."""
+        stores = self.stores
+        journal = Journal(
+            stores.database,
+            ACCOUNT,
+            on_referenced=stores.blobs.mark_referenced,
+            search_index=stores.search_index,
+        )
+        saved_state = await journal.open()
+        await journal.set_base_topic("wx")
+        people = StoredPeople(stores.database, ACCOUNT)
+        persons, topic_names = await people.load()
+        registry = PeopleRegistry(persons, topic_names, self.settings.pins, next_id=people.next_id)
+        context = AccountContext(
+            name=ACCOUNT,
+            topics=Topics("wx"),
+            broker=self.broker,
+            backend=self.backend,
+            counters=AccountCounters(started=now_ms()),
+            journal=journal,
+            people_file=stores.people_file,
+            registry=registry,
+            saved_state=saved_state,
+            settings=self.settings,
+            shared=self._shared(),
+            marks=ProcessingMarks(None),
+            puback_log=PubackLog(None, journal.stream),
+        )
+        self.account = Account(context)
+        self.account.restore()
+
+    def _shared(self) -> SharedServices:
+        stores, limit = self.stores, self.settings.whole.storage.max_size
+        return SharedServices(
+            watchdog=Watchdog(loop_time),
+            changes=ChangeNotifier(),
+            blobs=stores.blobs,
+            media_retention=MediaRetention(stores.database, stores.blobs),
+            quota=StorageQuota(database=stores.database, blobs=stores.blobs, limit=limit),
+            reload_status=ReloadStatus(),
+        )
+
+    async def start(self, *, online: bool = True) -> None:
+        """Runs the account; returns once it is online at both ends, or at once where it is not to be."""
+        self._running = asyncio.create_task(self.account.run())
+        if online:
+            await self.wait_until(lambda: self.account.login.state == "online")
+        await self.pass_time(0.1)
+
+    async def stop(self) -> None:
+        await self.account.stop()
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Ends everything at once, with nothing stored that is not stored yet."""
+        if self._running is not None:
+            await cancel_and_wait([self._running])
+            self._running = None
+
+    async def restart(self) -> None:
+        """Starts again on the same store, after `stop` or `kill`."""
+        self.broker = MemoryBroker(grants=self.broker.grants)
+        self._returned.clear()
+        await self.open()
+        await self.start()
+
+    async def reload(self, **sections: Any) -> None:
+        """Gives the account other settings, as a reload of the file does."""
+        self.settings = account_settings(**sections)
+        await self.account.apply_settings(self.settings)
+
+    # What the test does
+
+    def deliver(self, topic: str, payload: bytes | str | Mapping[str, Any], **more: Any) -> Any:
+        """Delivers a message from the broker; a mapping as JSON."""
+        content = payload if isinstance(payload, bytes | str) else json.dumps(payload)
+        return self.broker.deliver(topic, content, **more)
+
+    async def request(self, name: str, **fields: Json) -> Any:
+        """Returns the answer to a request."""
+        self.deliver(f"wx/bridge/request/{name}", fields)
+        return await self.next(f"wx/bridge/response/{name}")
+
+    async def send(self, user: str, command: str | Mapping[str, Any], **more: Any) -> Any:
+        """Gives a command and returns its result."""
+        self.deliver(f"wx/out/{user}", command, **more)
+        return await self.result(user)
+
+    async def pass_time(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    # What the test sees
+
+    async def wait_until(self, condition: Callable[[], object]) -> None:
+        """Waits until a condition holds; it is looked at ten times a second of the loop's clock."""
+        async with asyncio.timeout(MAX_SECONDS):
+            while not condition():  # noqa: ASYNC110 - on this loop a sleep takes no time
+                await asyncio.sleep(0.1)
+
+    async def next(self, topic: str) -> Any:
+        """Returns the next publication of a topic that no call has returned yet, parsed where it is JSON."""
+        number = self._returned.get(topic, 0)
+        await self.wait_until(lambda: len(self.sent(topic)) > number)
+        self._returned[topic] = number + 1
+        return _parsed(self.sent(topic)[number])
+
+    async def result(self, user: str) -> Any:
+        return await self.next(f"wx/result/{user}")
+
+    async def event(self, kind: str) -> Any:
+        return await self.next(f"wx/event/{kind}")
+
+    def published(self, topic: str) -> list[Any]:
+        """Returns all publications of a topic so far, parsed where they are JSON."""
+        return [_parsed(sent) for sent in self.sent(topic)]
+
+    def sent(self, topic: str) -> list[SentPublication]:
+        return [sent for sent in self.broker.sent if sent.topic == topic]
+
+    def last(self, topic: str) -> Any:
+        """Returns the newest publication of a topic, parsed where it is JSON."""
+        return self.published(topic)[-1]
+
+    @property
+    def state(self) -> str:
+        return str(self.account.login.state)
+
+    async def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Returns rows of the store."""
+        return [tuple(row) for row in await self.stores.database.fetch(statement, values)]
+
+
+def _parsed(sent: SentPublication) -> Any:
+    if sent.publication.content_type != "application/json":
+        return sent.payload
+    return json.loads(sent.payload)
+
+
+@asynccontextmanager
+async def opened_bridge(
+    folder: Path, backend: MemoryBackend | None = None, **sections: Any
+) -> AsyncGenerator[BridgedAccount, None]:
+    """Opens a store in a folder and builds the account on it; ends both."""
+    settings = account_settings(**sections)
+    whole = settings.whole.model_copy(
+        update={"storage": settings.whole.storage.model_copy(update={"path": folder})}
+    )
+    async with AsyncExitStack() as stack:
+        stores = await stack.enter_async_context(
+            open_stores(LoadedSettings(settings=whole, path=None), {}, ignore_commit_point)
+        )
+        bridge = BridgedAccount(stores, settings, backend or MemoryBackend(), MemoryBroker())
+        await bridge.open()
+        stack.push_async_callback(bridge.kill)
+        yield bridge

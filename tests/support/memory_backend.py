@@ -1,0 +1,296 @@
+"""A backend in memory: the test says what WeChat delivers and how it answers, and sees what the bridge sent.
+
+backend.write(WIFE, "开灯")                # WeChat delivers a message
+backend.outcomes.append(Unreachable("…"))  # how WeChat answers the next draft; without one it accepts
+backend.sent                               # the drafts, with their keys
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import BackendError, NoContentYet
+from wx2mqtt.model import (
+    Action,
+    ActionResult,
+    ChatKind,
+    Contact,
+    Cursor,
+    Draft,
+    Handle,
+    Kind,
+    MediaRef,
+    Member,
+    Message,
+    Owner,
+    Receipt,
+    ReplyWindow,
+    SendKey,
+)
+from wx2mqtt.wechat.backend import (
+    Backend,
+    Batch,
+    Capabilities,
+    LoggedIn,
+    LoginAge,
+    LoginFilter,
+    LoginStep,
+    MediaLimits,
+    OnFileName,
+    OnProgress,
+    QrExpired,
+    any_login,
+    ignore_name,
+)
+
+OWNER = Owner(handle=Handle("@me"), nickname="王小明", uin="211722515")
+WIFE = Contact(handle=Handle("@wife"), kind=ChatKind.FRIEND, nickname="晓梅", remark="老婆")
+MOM = Contact(handle=Handle("@mom"), kind=ChatKind.FRIEND, nickname="妈妈", remark="妈妈")
+FAMILY = Contact(
+    handle=Handle("@@family"),
+    kind=ChatKind.GROUP,
+    nickname="相亲相爱一家人",
+    members=(
+        Member(handle=OWNER.handle, nickname=OWNER.nickname),
+        Member(handle=WIFE.handle, nickname="晓梅"),
+    ),
+)
+
+FILE_LIMITS: Mapping[str, MediaLimits] = {
+    Kind.IMAGE: MediaLimits(max_bytes=10_000_000, else_as_file=True),
+    Kind.VIDEO: MediaLimits(max_bytes=25_000_000, else_as_file=True),
+    Kind.FILE: MediaLimits(max_bytes=25_000_000),
+}
+
+CAPABILITIES = Capabilities(
+    backend="memory",
+    has_contacts=True,
+    has_groups=True,
+    can_start_chat=True,
+    handles_change_at_login=True,
+    text_limit=2_000,
+    media=FILE_LIMITS,
+    actions=frozenset(Action.__args__),
+    recall_seconds=120.0,
+    has_filehelper=True,
+)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """WeChat takes that many seconds before what follows."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SentDraft:
+    draft: Draft
+    key: SendKey
+    #: Seconds of the event loop's clock.
+    time: float
+
+
+@dataclass
+class MemoryBackend(Backend):
+    """Each scripted list is taken from its beginning; where it is empty, WeChat does the usual."""
+
+    capabilities: Capabilities = CAPABILITIES
+    owner: Owner = OWNER
+    contacts: list[Contact] = field(default_factory=lambda: [WIFE, MOM, FAMILY])
+    #: The steps of each login; without one it succeeds at once.
+    logins: deque[list[LoginStep | Exception | Pause]] = field(default_factory=deque)
+    #: The steps of each renewal; without one its code expires.
+    renewal_steps: deque[list[LoginStep | Exception | Pause]] = field(default_factory=deque)
+    age: LoginAge | None = None
+    #: What each `receive` returns or raises; without one it waits.
+    batches: deque[Batch | Exception | Pause] = field(default_factory=deque)
+    #: How each `send` and `perform` ends; without one WeChat accepts.
+    outcomes: deque[Receipt | ActionResult | BackendError | Pause] = field(default_factory=deque)
+    #: The bytes of each file, by the id in its locator; an error is raised.
+    files: dict[str, bytes | BackendError] = field(default_factory=dict)
+    windows: dict[Handle, ReplyWindow] = field(default_factory=dict)
+    saved: Owner | None = None
+    has_connection: bool = True
+
+    def __post_init__(self) -> None:
+        self.sent: list[SentDraft] = []
+        self.prepared: list[Draft] = []
+        self.performed: list[Action] = []
+        #: `resume` of each login.
+        self.resume_flags: list[bool] = []
+        self.cursors: list[Cursor] = []
+        #: `requested` of each renewal.
+        self.renewals: list[bool] = []
+        self.logouts = 0
+        self.entered_codes: list[str] = []
+        self.languages: list[str] = []
+        self._numbers = itertools.count(1)
+        self._login_number = 0
+        self._news = asyncio.Event()
+
+    @property
+    def texts(self) -> list[tuple[Handle, str]]:
+        """The chats and texts of all drafts, in order."""
+        return [(sent.draft.chat, sent.draft.text) for sent in self.sent]
+
+    # What the test does as WeChat
+
+    def write(self, contact: Contact, text: str = "开灯", **more: Any) -> Message:
+        """Delivers a message of a person, or of the group's first member but the owner; returns it."""
+        number = next(self._numbers)
+        sender = contact.handle
+        if contact.kind is ChatKind.GROUP:
+            sender = next(
+                member.handle for member in contact.members or () if member.handle != self.owner.handle
+            )
+        usual: dict[str, Any] = {
+            "key": f"key-{number}",
+            "id": f"{number}",
+            "chat": contact.handle,
+            "chat_kind": contact.kind,
+            "sender": sender,
+            "kind": Kind.TEXT,
+            "text": text,
+            "time": now_ms(),
+        }
+        message = Message(**{**usual, **more})
+        self.deliver(message)
+        return message
+
+    def deliver(self, *items: Any, **more: Any) -> None:
+        """Delivers these items as one batch."""
+        self.batches.append(Batch(cursor=Cursor(f"cursor-{next(self._numbers)}"), items=items, **more))
+        self._news.set()
+
+    def fail(self, *errors: Exception) -> None:
+        """Lets the next calls of `receive` fail."""
+        self.batches.extend(errors)
+        self._news.set()
+
+    # What the bridge calls
+
+    async def saved_owner(self) -> Owner | None:
+        return self.saved
+
+    async def login(
+        self, *, resume: bool, usable: LoginFilter = any_login
+    ) -> AsyncGenerator[LoginStep, None]:
+        self.resume_flags.append(resume)
+        self._login_number += 1
+        usual = LoggedIn(
+            owner=self.owner, login_id=f"login-{self._login_number}", resumed=False, cursor=Cursor("cursor-0")
+        )
+        for step in self.logins.popleft() if self.logins else [usual]:
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+            elif isinstance(step, Exception):
+                raise step
+            else:
+                yield step
+        await asyncio.Event().wait()
+
+    async def renew(self, usable: LoginFilter, *, requested: bool) -> AsyncGenerator[LoginStep, None]:
+        self.renewals.append(requested)
+        for step in self.renewal_steps.popleft() if self.renewal_steps else [QrExpired()]:
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+            elif isinstance(step, Exception):
+                raise step
+            else:
+                yield step
+
+    def login_age(self) -> LoginAge | None:
+        return self.age
+
+    def enter_verification_code(self, code: str) -> None:
+        self.entered_codes.append(code)
+
+    async def logout(self) -> None:
+        self.logouts += 1
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def set_language(self, language: str) -> None:
+        self.languages.append(language)
+
+    async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
+        on_progress(len(self.contacts))
+        yield tuple(self.contacts)
+
+    async def receive(self, cursor: Cursor) -> Batch:
+        self.cursors.append(cursor)
+        while True:
+            while not self.batches:
+                self._news.clear()
+                await self._news.wait()
+            batch = self.batches.popleft()
+            if isinstance(batch, Pause):
+                await asyncio.sleep(batch.seconds)
+            elif isinstance(batch, Exception):
+                raise batch
+            else:
+                return batch
+
+    async def download(
+        self, media: MediaRef, on_name: OnFileName = ignore_name
+    ) -> AsyncGenerator[bytes, None]:
+        content = self.files.get(media.locator["id"], NoContentYet("no bytes yet"))
+        if isinstance(content, Exception):
+            raise content
+        yield content
+
+    async def list_members(self, group: Handle) -> tuple[Member, ...]:
+        return next((contact.members or () for contact in self.contacts if contact.handle == group), ())
+
+    async def prepare(self, draft: Draft) -> None:
+        self.prepared.append(draft)
+
+    async def send(self, draft: Draft, key: SendKey) -> Receipt:
+        self.sent.append(SentDraft(draft, key, asyncio.get_running_loop().time()))
+        outcome = await self._outcome()
+        return outcome if isinstance(outcome, Receipt) else Receipt(message_id=f"sent-{len(self.sent)}")
+
+    async def perform(self, action: Action, key: SendKey) -> ActionResult:
+        self.performed.append(action)
+        outcome = await self._outcome()
+        return outcome if isinstance(outcome, ActionResult) else ActionResult()
+
+    async def _outcome(self) -> Receipt | ActionResult | None:
+        while self.outcomes:
+            outcome = self.outcomes.popleft()
+            if isinstance(outcome, Pause):
+                await asyncio.sleep(outcome.seconds)
+                continue
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+        return None
+
+    def reply_window(self, handle: Handle) -> ReplyWindow | None:
+        return self.windows.get(handle)
+
+
+def with_capabilities(**fields: Any) -> MemoryBackend:
+    """Returns a backend that can do the usual but for these fields of `Capabilities`."""
+    return MemoryBackend(capabilities=replace(CAPABILITIES, **fields))
+
+
+ILINK_LIKE: Mapping[str, Any] = {
+    "has_contacts": False,
+    "has_groups": False,
+    "can_start_chat": False,
+    "handles_change_at_login": False,
+    "has_reply_window": True,
+    "reply_quota": 10,
+    "part_limit": 2_000,
+    "actions": frozenset(),
+    "has_filehelper": False,
+}
