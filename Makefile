@@ -21,7 +21,7 @@ HOSTILE := tests/scenarios/simulator/test_hostile.py tests/scenarios/test_broker
 # What a person types and installs: most of them start many processes.
 COMMANDS := $(patsubst %,tests/scenarios/test_%.py,addon check_as command_line container demo demo_parts explain ilink_terminal \
 	makefile mosquitto_page postgresql_deployment root_commands run_without_file service setup systemd_notify \
-	systemd_unit terminal_login) tests/docs/test_alarm_pages.py tests/docs/test_blocks.py
+	systemd_unit terminal_login) tests/docs/test_alarm_pages.py tests/docs/test_blocks.py tests/golden
 ROBUSTNESS := tests/scenarios/wecom/test_interrupted_sending.py tests/chaos tests/cluster tests/crash tests/fuzz tests/power_cut $(HOSTILE)
 EXTERNAL := browser or client or rabbitmq
 # What `make test` leaves to words of their own, unless TESTS names it.
