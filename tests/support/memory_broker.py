@@ -77,6 +77,8 @@ class MemoryBroker:
         self.counts_at_flush: list[int] = []
         #: The deliveries that the bridge has acknowledged.
         self.acknowledged: list[Delivery] = []
+        self.passwords: list[str | None] = []
+        self.uses_old_password = False
         self.paused = False
         self.is_aborted = False
         self.changed = asyncio.Event()
@@ -118,6 +120,9 @@ class MemoryBroker:
 
     async def honours_retain_handling(self, _topics: ProbeTopics) -> bool:
         return self.honours_retain
+
+    def set_password(self, password: str | None) -> None:
+        self.passwords.append(password)
 
     def set_paused(self, *, paused: bool) -> None:
         self.paused = paused
