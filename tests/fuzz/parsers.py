@@ -192,6 +192,8 @@ EXCUSED: Mapping[str, str] = {
     "bridge.attachment_checks:suggested_kind": "looks a type up",
     "web.senders.sender_rights:SenderRegistry.record": "counts by names and codes of the bridge",
     "web.senders.sender_rights:UnfinishedCommands.count_unfinished": "an interface",
+    "web.senders.call_log:CallLog.write": "counts by names and codes of the bridge",
+    "web.senders.request_bodies:UploadStore.*": "an interface",
     "web.auth:FailureThrottle.*": "counts by address",
     "web.auth:secret_digest": "hashes; fuzzed through Authenticator",
     "web.media_headers:file_headers": "calls the functions for the type and the name, which are fuzzed",

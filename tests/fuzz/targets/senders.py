@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import get_args
 
 from tests.fuzz.mutators import grown, grown_json, mutated, mutated_json
@@ -80,6 +82,9 @@ def _run_services(data: bytes) -> None:
     service_texts.plain_text_of(data.decode("utf-8", "replace"))
 
 
+_ACCEPTED = interface.Accepted(id="c1", account="home", user="wife", sender="nas", row_id=1, time=1)
+
+
 def _check_service(service: interface.SenderInterface, head: RequestHead, body: bytes) -> None:
     service.read_token(head)
     try:
@@ -90,6 +95,8 @@ def _check_service(service: interface.SenderInterface, head: RequestHead, body: 
         return
     assert read.fields.get("text") or "kind" in read.fields
     assert str(read.fields.get("text", "x")).strip()
+    answer = service.write_answer(replace(_ACCEPTED, answer_fields=read.answer_fields))
+    assert isinstance(json.loads(answer.content), dict)
 
 
 def _run_alerts(data: bytes) -> None:
