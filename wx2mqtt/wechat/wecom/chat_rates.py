@@ -79,7 +79,7 @@ class _Chat:
     messages: _Sent = field(default_factory=_Sent)
     receipts: _Sent = field(default_factory=_Sent)
     #: Until when each place is kept free for a receipt, the oldest first.
-    kept_until: deque[float] = field(default_factory=deque)
+    kept_until: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_RECEIPTS_PER_MINUTE))
 
 
 class ChatRates:

@@ -127,6 +127,17 @@ def test_a_receipt_for_which_texts_left_no_place_has_one_in_the_next_minute():
     assert harness.send_all(1) == 0
 
 
+def test_no_more_places_are_kept_than_receipts_may_take():
+    harness = RatesHarness()
+    harness.send_all(30)
+    harness.answer_all(100)
+    harness.clock.time += 60
+    assert harness.send_all(50) == 20
+    assert harness.answer_all(100) == 10
+    harness.clock.time += 60
+    assert harness.send_all(50) == 30
+
+
 def test_a_place_that_no_receipt_takes_is_free_again_after_the_next_minute():
     harness = RatesHarness()
     harness.send_all(30)
@@ -197,3 +208,12 @@ def test_chats_that_got_nothing_for_an_hour_are_forgotten():
             pass
         harness.clock.time += 1000
     assert len(harness.rates._chats) <= 4
+
+
+@pytest.mark.parametrize(
+    "unreadable", [7, [], {"user:li": None}, {"user:li": [[1]]}, {"user:li": ["1", "2"]}]
+)
+def test_what_cannot_be_read_of_a_saved_login_is_not_known(unreadable: object):
+    bot = read_saved_bot({**SavedBot(bot_id="aib1").to_saved(), "sent": unreadable})
+    assert bot is not None
+    assert bot.sent is None
