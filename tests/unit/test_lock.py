@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.support.axe import AXE
 from tests.support.clients import CLIENTS, npm
@@ -146,6 +147,30 @@ def test_nothing_is_locked_that_nothing_needs(lock, wanted):
     pins = read_lock(ROOT / lock)
     here = {name for name, pin in pins.items() if applies(pin.requirement, {})}
     assert here == Closure(pins, parsed(wanted)).reached
+
+
+def locked_by_make() -> Iterator[tuple[str, str]]:
+    """Yields each lock of one program that `make lock` makes, with the requirement that it makes it from."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    yield from re.findall(
+        r"^\techo '?([^'|]+?)'? \| \$\(UV\) pip compile .* -o (\S+) -$", makefile, re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize(("wanted", "lock"), list(locked_by_make()))
+def test_a_program_of_its_own_environment_is_pinned_with_its_hashes(wanted, lock):
+    pins = read_lock(ROOT / lock)
+    requirement = Requirement(wanted)
+    assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)].version)
+    assert all(pin.hashes for pin in pins.values())
+
+
+def test_every_environment_of_make_is_installed_from_a_lock_that_make_lock_makes():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    needed = set(re.findall(r"^\.venv[\w-]*/ready: (\S+\.lock)", makefile, re.MULTILINE))
+    assert "tests/docs/site.lock" in needed
+    made = set(re.findall(r"-o (\S+\.lock)", makefile))
+    assert needed - made == set()
 
 
 def test_both_locks_name_the_same_versions():
