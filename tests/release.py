@@ -68,8 +68,10 @@ def release_problems(
         problems.append(f"the tag is {tag}, and wx2mqtt.__version__ is {version}")
     if addon_version != version:
         problems.append(f"the version of the add-on is {addon_version}, and wx2mqtt.__version__ is {version}")
-    if f"\n## [{version}]" not in changelog:
-        problems.append(f"CHANGELOG.md has no section [{version}]: rename Unreleased")
+    if not re.search(rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE):
+        problems.append(
+            f"CHANGELOG.md has no section [{version}] with a date: write it instead of Unreleased"
+        )
     if address == UNPUBLISHED:
         problems.append("no address is stated: make address URL=https://github.com/OWNER/NAME")
     return problems

@@ -31,9 +31,11 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def test_the_changelog_knows_this_version_or_what_comes():
-    text = (ROOT / "CHANGELOG.md").read_text()
-    assert f"## [{wx2mqtt.__version__}]" in text or "## [Unreleased]" in text
+def test_the_changelog_has_an_entry_for_the_version_of_the_package():
+    sections = re.findall(r"^## (.*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert re.fullmatch(
+        rf"\[{re.escape(wx2mqtt.__version__)}\] - (Unreleased|\d{{4}}-\d\d-\d\d)", sections[0]
+    )
 
 
 def test_the_licence_is_the_one_that_the_package_names():
@@ -143,6 +145,7 @@ def test_a_release_whose_files_agree_lacks_nothing():
     [
         ({"version": "1.2.4"}, "tag"),
         ({"changelog": "## [Unreleased]\n"}, "CHANGELOG.md"),
+        ({"changelog": "## [1.2.3] - Unreleased\n"}, "CHANGELOG.md"),
         ({"addon_version": "1.2.2"}, "add-on"),
         ({"address": UNPUBLISHED}, "make address"),
     ],
