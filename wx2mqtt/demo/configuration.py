@@ -40,7 +40,7 @@ from wx2mqtt.settings.schema import (
 from wx2mqtt.simulator.wecom.people import chatid_of, userid_of
 from wx2mqtt.values import frozen
 
-DemoBackend = Literal["webwx", "ilink", "wecom"]
+DemoBackend = Literal["ilink", "wecom", "webwx"]
 
 DEMO_PINS: dict[DemoBackend, dict[str, Pin]] = {
     "webwx": {"wife": Pin(remark="老婆"), "family": Pin(group="相亲相爱一家人")},

@@ -348,9 +348,9 @@ class Account(Section):
         None, description="one base URL for every WeChat host (simulator, test server, proxy)"
     )
     expect: Expect = Field(default_factory=Expect)
-    webwx: WebWx = Field(default_factory=WebWx)
     ilink: ILink = Field(default_factory=ILink)
     wecom: WeCom = Field(default_factory=WeCom)
+    webwx: WebWx = Field(default_factory=WebWx)
     options: Secrets = Field((), description="name=value, for a backend of another package")
     options_file: FilePath | None = Field(None, description="a file with one such option a line")
     contacts: Live[Mapping[str, Pin]] = Field(

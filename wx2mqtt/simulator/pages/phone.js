@@ -292,7 +292,7 @@ function showLogin (state) {
   if (chosen && chosen.uuid !== code) $('qr').src = `/qrcode/${chosen.uuid}`
   code = chosen ? chosen.uuid : null
   $('login').hidden = !chosen
-  const programs = [state.online && words.online, Object.keys(state.ilink.bots).length && words.bots, weComOnline() && words.wecomBots].filter(Boolean)
+  const programs = [Object.keys(state.ilink.bots).length && words.bots, weComOnline() && words.wecomBots, state.online && words.online].filter(Boolean)
   $('web').classList.toggle('on', programs.length > 0)
   $('web-text').textContent = programs.join(' · ') || words.offline
   $('logout').hidden = !state.online
@@ -304,9 +304,9 @@ function showLogin (state) {
 }
 
 const openCodes = state => ({
-  web: state.logins.filter(one => ['waiting', 'scanned'].includes(one.state)),
   bots: state.ilink.codes.filter(one => ['wait', 'scaned', 'need_verifycode'].includes(one.status)),
-  wecom: state.wecom.codes.filter(one => ['wait', 'scanned'].includes(one.status))
+  wecom: state.wecom.codes.filter(one => ['wait', 'scanned'].includes(one.status)),
+  web: state.logins.filter(one => ['waiting', 'scanned'].includes(one.state))
 })
 
 function showUse (state) {
@@ -324,7 +324,7 @@ function showUse (state) {
 
 // Returns the key of the sentence that says what a person does next; empty once messages go both ways.
 function nextStep (state, codes) {
-  const all = [...codes.web, ...codes.bots, ...codes.wecom]
+  const all = [...codes.bots, ...codes.wecom, ...codes.web]
   if (codes.bots.some(one => one.number)) return 'nextNumber'
   if (all.some(one => [one.state, one.status].some(now => ['scanned', 'scaned'].includes(now)))) return 'nextConfirm'
   if (all.length) return 'nextScan'
