@@ -136,6 +136,16 @@ async def test_a_failed_attempt_is_counted_and_the_download_postponed(journal: J
     assert (row.attempts, row.empty_attempts, row.due, row.reason) == (2, 0, 30, "WeChat does not answer")
 
 
+async def test_the_end_of_an_outage_makes_due_what_failed_and_nothing_else(journal: Journal) -> None:
+    """Not what brought no bytes, was not tried yet, or is due before."""
+    await _record(journal, picture("a", *(media(name, due=100) for name in "mnop")))
+    await journal.media.postpone("m", 500, empty=0, why="WeChat does not answer")
+    await journal.media.postpone("n", 500, empty=1, why="nothing came")
+    await journal.media.postpone("o", 20, empty=0, why="WeChat does not answer")
+    await journal.media.end_pauses(50)
+    assert [(await _row(journal, name)).due for name in "mnop"] == [50, 500, 20, 100]
+
+
 async def test_a_request_makes_a_download_due_earlier_and_never_later(journal: Journal) -> None:
     await _record(journal, picture("a", media("m", due=100), media("n", due=None)))
     for due, expected in [(200, 100), (50, 50), (60, 50)]:
