@@ -255,6 +255,14 @@ def test_every_function_and_script_is_javascript(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_echo_answers_its_person_alone_and_says_so():
+    tab = single_node(FLOWS["echo"], "tab")
+    (answers,) = [node["func"] for node in FLOWS["echo"] if "wx/out/" in node.get("func", "")]
+    assert re.findall(r"wx/out/[^`]+", answers) == ["wx/out/${env.get('PERSON')}"]
+    assert {entry["name"]: entry["value"] for entry in tab["env"]}["PERSON"] == "me"
+    assert "What PERSON writes comes back to PERSON" in tab["info"]
+
+
 @pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
 @pytest.mark.parametrize("name", FLOWS)
 def test_the_readme_has_what_can_be_set_in_a_flow_and_the_topics_of_the_house_that_it_waits_for(name, readme):
