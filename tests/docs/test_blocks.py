@@ -20,6 +20,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from textwrap import dedent
 from typing import get_args
 
 import pytest
@@ -222,7 +223,20 @@ def configuration_files() -> list[tuple[str, str]]:
 def configurations() -> list[tuple[str, str]]:
     """Returns name and text of each configuration that somebody may copy or be given."""
     shown = [block for block in ALL_BLOCKS if block.language == "yaml" and is_configuration(block.text)]
-    return [*configuration_files(), *((block.name, block.text) for block in shown)]
+    typed = [
+        (f"{path.relative_to(ROOT)}: {text[:40]}", text)
+        for path in pages()
+        for text in configurations_for_a_shell(path.read_text(encoding="utf-8"))
+    ]
+    return [*configuration_files(), *((block.name, block.text) for block in shown), *typed]
+
+
+def configurations_for_a_shell(text: str) -> list[str]:
+    """Returns what the commands of a page write into files of YAML, as far as it is a configuration."""
+    here_documents = re.findall(r"> \S+\.yaml <<'?(\w+)'?\n(.*?\n) *\1$", text, re.DOTALL | re.MULTILINE)
+    echoed = re.findall(r"echo '([^'\n]+)' > \S+\.yaml", text)
+    written = [*(dedent(document) for _, document in here_documents), *echoed]
+    return [document for document in written if is_configuration(document)]
 
 
 def is_configuration(text: str) -> bool:
