@@ -205,9 +205,15 @@ async def test_without_an_answer_a_message_is_sent_once_more_and_the_result_says
     assert texts.count(kind.replace("_", "\\_")) == (1 if kind == "hang" else 2)
 
 
-async def test_no_chat_gets_more_than_wecom_takes_in_a_minute(tmp_path: Path, with_mosquitto: None):
+@pytest.mark.parametrize("receipt", [None, "✓"])
+async def test_a_chat_gets_all_that_wecom_takes_in_a_minute_and_no_more(
+    tmp_path: Path, with_mosquitto: None, receipt: str | None
+):
     async with at_wecom_home(tmp_path, DURABLE) as home:
         await home.log_in()
+        home.bridge.stop()
+        home.bridge.configure(home.settings({"wecom": {**BOT, "receipt": receipt}}))
+        await home.restart()
         for number in range(32):
             await home.publish("wx/out/me", {"text": f"text {number}", "id": f"t{number}", "ttl": 20})
         await home.body("wx/result/me", id="t29", status="sent")
