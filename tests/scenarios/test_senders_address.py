@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.scenarios.test_senders import SENDERS, TOKENS, SenderClient, sender_client_of
@@ -42,6 +45,47 @@ async def test_a_separate_address_serves_senders_and_nothing_else(home: Home):
     finally:
         await separate_client.close()
     assert [line["text"] for line in await home.control.sent(1)] == ["on its own"]
+
+
+async def test_a_reload_moves_the_addresses_of_senders_and_a_port_in_use_changes_nothing(home: Home):
+    page, first, second = (f"127.0.0.1:{free_port()}" for _ in range(3))
+
+    async def reload(**web: object) -> dict[str, Any]:
+        home.bridge.configure(home.settings(web={"listen": page, "senders": SENDERS, **web}))
+        return await home.send_request("reload")
+
+    async def statuses(path: str = "/send/wife") -> list[int]:
+        """Returns what a call gets at each of the three addresses; 0 where nobody listens."""
+        found = []
+        for address in (page, first, second):
+            client = SenderClient(f"http://{address}")
+            try:
+                found.append((await client.post(path, "hello", type="text/plain")).status_code)
+            except httpx.ConnectError:
+                found.append(0)
+            finally:
+                await client.close()
+        return found
+
+    await start_with_senders(home, listen=page)
+    assert await statuses() == [202, 0, 0]
+    answer = await reload(senders_listen=first)
+    assert answer["data"] == {"applied": ["web.senders_listen"], "needs_restart": []}
+    assert await statuses() == [404, 202, 0]
+    answer = await reload(senders_listen=second, ntfy_listen=first)
+    assert answer["data"] == {"applied": ["web.ntfy_listen", "web.senders_listen"], "needs_restart": []}
+    assert await statuses() == [404, 404, 202]
+    assert await statuses("/wife") == [404, 200, 404]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        answer = await reload(senders_listen=f"127.0.0.1:{port}")
+    assert answer["status"] == "error"
+    assert f"web.senders_listen: port {port} on 127.0.0.1 is in use" in answer["error"]
+    assert await statuses() == [404, 404, 202]
+    await reload()
+    assert await statuses() == [202, 0, 0]
 
 
 async def in_chunks(data: bytes) -> AsyncIterator[bytes]:

@@ -27,14 +27,19 @@ from wx2mqtt.app.operations import Operations
 from wx2mqtt.app.storage_maintenance import StorageMaintenance
 from wx2mqtt.app.stores import StoreLost, Stores, open_stores
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
-from wx2mqtt.app.web_servers import find_listen_problems, running_web_server, sender_options
+from wx2mqtt.app.web_servers import (
+    find_listen_problems,
+    move_sender_servers,
+    running_web_server,
+    sender_options,
+)
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_view import AccountView
 from wx2mqtt.bridge.context import PlainHandler, ReloadStatus, SharedServices, Watchdog
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.clock import Lease
 from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
-from wx2mqtt.errors import BadCommand, SettingsError, StoreError
+from wx2mqtt.errors import BadCommand, Problem, SettingsError, StoreError
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.model import Json
@@ -49,6 +54,7 @@ from wx2mqtt.store.database import ignore_commit_point
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.operation_queue import OperationQueue
 from wx2mqtt.web.bridge_state import BridgeState
+from wx2mqtt.web.options import CannotListen
 from wx2mqtt.web.senders.sender_rights import SenderRegistry
 from wx2mqtt.wechat.backend import OnProgress
 
@@ -372,6 +378,7 @@ class Application:
         loaded = await self._load_changed_file()
         changed, _ = reload_diff(self.loaded.settings, loaded.settings)
         _, needs_restart = reload_diff(self._loaded_at_start.settings, loaded.settings)
+        await self._move_sender_servers(loaded)
         await self._apply(loaded)
         if any(account.ctx.broker.uses_old_password for account in self.accounts):
             needs_restart = sorted([*needs_restart, "mqtt.password"])
@@ -395,6 +402,17 @@ class Application:
                 self._environment.stop_requested.set()
                 raise self._reload_refused(error) from None
         return loaded
+
+    async def _move_sender_servers(self, loaded: LoadedSettings) -> None:
+        """Serves senders on the addresses of the new file. Raises `BadCommand` where one cannot be had."""
+        if self.web is None:
+            return
+        try:
+            await move_sender_servers(self.web, self._loaded_at_start.settings, loaded.settings)
+        except CannotListen as error:
+            file = str(loaded.path or "the settings")
+            problems = tuple(Problem(file, 0, "web", problem) for problem in error.problems)
+            raise self._reload_refused(SettingsError(problems)) from None
 
     async def _apply(self, loaded: LoadedSettings) -> None:
         settings = loaded.settings

@@ -10,7 +10,7 @@ Where one address cannot be had, none is used: the error names all of them that 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, cast
@@ -20,7 +20,7 @@ from wx2mqtt.bridge.media.stored_media import MediaLibrary
 from wx2mqtt.mqtt.embedded import PortInUse, available_port
 from wx2mqtt.settings.addresses import split_listen_address
 from wx2mqtt.settings.schema import Sender, Settings, Web
-from wx2mqtt.web.options import CannotListen, SenderOptions, Serves, WebOptions, listen_problem
+from wx2mqtt.web.options import SenderOptions, Serves, WebOptions, listen_problem
 from wx2mqtt.web.senders.sender_rights import SenderRegistry
 
 if TYPE_CHECKING:
@@ -42,19 +42,21 @@ async def running_web_server(
     if not settings.web.enabled:
         yield None
         return
-    from wx2mqtt.web.server import WebServer, WebServers  # noqa: PLC0415 - only where it is enabled
+    from wx2mqtt.web.server import WebServers  # noqa: PLC0415 - only where it is enabled
 
-    all_options = _options_of_servers(settings, with_senders=senders is not None)
-    async with AsyncExitStack() as stack:
-        servers: list[WebServer] = []
-        for number, options in enumerate(all_options, start=1):
-            server = WebServer(options, media_sources, bridge, senders)
-            try:
-                servers.append(await stack.enter_async_context(server))
-            except CannotListen as error:  # the addresses after this one may be in use as well
-                problems = [str(error), *_listen_problems(all_options[number:])]
-                raise CannotListen("; ".join(problems)) from error
-        yield WebServers(servers)
+    async with WebServers(media_sources, bridge, senders) as servers:
+        await servers.listen_on(_options_of_servers(settings, with_senders=senders is not None))
+        yield servers
+
+
+async def move_sender_servers(servers: WebServers, at_start: Settings, now: Settings) -> None:
+    """Serves the senders on the addresses of the settings of now; everything else stays as at the start.
+
+    Raises `CannotListen`; then nothing has changed.
+    """
+    addresses = now.web.model_dump(include={"senders_listen", "ntfy_listen"})
+    settings = at_start.model_copy(update={"web": at_start.web.model_copy(update=addresses)})
+    await servers.listen_on(_options_of_servers(settings, with_senders=True))
 
 
 def find_listen_problems(settings: Settings) -> list[str]:

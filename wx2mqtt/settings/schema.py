@@ -412,10 +412,10 @@ class Web(Section):
         None, description="a file with the Bearer token for /media, /metrics and the reasons of /healthz"
     )
     trusted_proxies: Networks = Field((), description="addresses or networks whose X-Forwarded headers count")
-    senders_listen: Listen | None = Field(
+    senders_listen: Live[Listen | None] = Field(
         None, description="an address of its own that serves only senders; null: web.listen"
     )
-    ntfy_listen: Listen | None = Field(
+    ntfy_listen: Live[Listen | None] = Field(
         None, description="an address of its own where ntfy stands at the root, for clients that know no path"
     )
     senders: Live[tuple[Sender, ...]] = Field((), description="programs that may send over HTTP")

@@ -15,7 +15,14 @@ IpNetwork = IPv4Network | IPv6Network
 
 
 class CannotListen(Wx2MqttError):
-    """The address of the web server cannot be had."""
+    """The address of the web server cannot be had.
+
+    `problems` has a sentence for each address.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 class Serves(Enum):

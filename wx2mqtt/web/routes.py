@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 
 import structlog
@@ -55,16 +56,38 @@ def web_application(
     clock: Callable[[], float],
     bridge: BridgeState | None = None,
     senders: SenderRegistry | None = None,
-) -> SecurityMiddleware:
+) -> WebApplication:
     """Returns the application. When `closing` is set, requests that wait end. `clock` in seconds."""
     bridge = bridge or BridgeState()
     authenticator = Authenticator(options, clock)
     endpoint = SenderEndpoint(bridge, senders or SenderRegistry(clock), closing)
-    routes = endpoint.routes(options.serves)
+    page_routes: list[Route] = []
     if options.serves in {Serves.EVERYTHING, Serves.PAGE}:
-        routes += _page_routes(bridge, authenticator, media_libraries, closing)
-    router = Router(routes, redirect_slashes=False, default=_not_found)
-    return SecurityMiddleware(router, options, authenticator, bridge)
+        page_routes = _page_routes(bridge, authenticator, media_libraries, closing)
+    return WebApplication(options, authenticator, bridge, endpoint, page_routes)
+
+
+class WebApplication(SecurityMiddleware):
+    """The application of one address: the routes of the page, if it has them, and those of senders."""
+
+    def __init__(
+        self,
+        options: WebOptions,
+        authenticator: Authenticator,
+        bridge: BridgeState,
+        endpoint: SenderEndpoint,
+        page_routes: list[Route],
+    ) -> None:
+        self._router = Router([], redirect_slashes=False, default=_not_found)
+        super().__init__(self._router, options, authenticator, bridge)
+        self._endpoint = endpoint
+        self._page_routes = page_routes
+        self.set_served(options.serves)
+
+    def set_served(self, serves: Serves) -> None:
+        """Changes which interfaces of senders are served; an address gets or loses no page."""
+        self._options = replace(self._options, serves=serves)
+        self._router.routes[:] = [*self._endpoint.routes(serves), *self._page_routes]
 
 
 def _page_routes(
@@ -145,6 +168,9 @@ class HttpService:
 
     def set_language(self, language: Language) -> None:
         self._application.default_language = language
+
+    def set_served(self, serves: Serves) -> None:
+        self._application.set_served(serves)
 
     def connection(self) -> HttpConnection:
         language = self._application.default_language

@@ -15,7 +15,8 @@ import importlib
 import json
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
@@ -116,14 +117,24 @@ class WebServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._close_all()
+        await self.close()
+
+    @property
+    def options(self) -> WebOptions:
+        return self._options
+
+    def set_served(self, options: WebOptions) -> None:
+        """Changes what of the senders' interfaces is served; all other options are as before."""
+        self._options = replace(self._options, serves=options.serves, key=options.key)
+        if self._service is not None:
+            self._service.set_served(options.serves)
 
     async def stop(self) -> None:
         """Accepts no more requests, and closes when responses finish or after `STOP_GRACE_SECONDS`."""
         self._stop_listening()
         if self._service is not None:
             await self._service.finish_responses()
-        await self._close_all()
+        await self.close()
 
     def _listen(self) -> None:
         for listener in self._server.sockets:
@@ -180,7 +191,8 @@ class WebServer:
             self._loading.cancel()
         self._server.close()
 
-    async def _close_all(self) -> None:
+    async def close(self) -> None:
+        """Closes all connections at once."""
         self._stop_listening()
         if self._service is not None:
             await self._service.close()
@@ -238,11 +250,55 @@ def _answer(status: HTTPStatus, content_type: str, text: str) -> bytes:
 
 
 class WebServers:
-    """The web server and the addresses that serve senders only, as one."""
+    """The web server and the addresses that serve senders only, as one: a context manager.
 
-    def __init__(self, servers: Sequence[WebServer]) -> None:
-        #: That of the page first.
+    Leaving it closes all connections at once; `stop` before it lets responses in progress finish.
+    """
+
+    def __init__(
+        self,
+        media_libraries: Sequence[MediaLibrary],
+        bridge: BridgeState | None = None,
+        senders: SenderRegistry | None = None,
+    ) -> None:
+        self._media_libraries = media_libraries
+        self._bridge = bridge
+        self._senders = senders
+        #: That of the page first; empty before `listen_on`.
+        self._servers: list[WebServer] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for server in self._servers:
+            await server.close()
+
+    async def listen_on(self, all_options: Sequence[WebOptions]) -> None:
+        """Opens the addresses that are not open yet, then stops those that are not among them.
+
+        Raises `CannotListen` with all addresses that cannot be had; then nothing has changed.
+        """
+        unused = {_address_of(server.options): server for server in self._servers}
+        servers: list[WebServer] = []
+        problems: list[str] = []
+        async with AsyncExitStack() as opened:
+            for options in all_options:
+                server = unused.pop(_address_of(options), None)
+                if server is None:
+                    server = WebServer(options, self._media_libraries, self._bridge, self._senders)
+                    try:
+                        await opened.enter_async_context(server)
+                    except CannotListen as error:
+                        problems += error.problems
+                servers.append(server)
+            if problems:
+                raise CannotListen(*problems)
+            opened.pop_all()
+        for server, options in zip(servers, all_options, strict=True):
+            server.set_served(options)
         self._servers = servers
+        await asyncio.gather(*(server.stop() for server in unused.values()))
 
     @property
     def url(self) -> str:
@@ -255,3 +311,8 @@ class WebServers:
     async def stop(self) -> None:
         """Stops all of them as `WebServer.stop`, at the same time."""
         await asyncio.gather(*(server.stop() for server in self._servers))
+
+
+def _address_of(options: WebOptions) -> tuple[str, int, str]:
+    """Returns what tells an address from others; with port 0 each key of the configuration has one."""
+    return options.host, options.port, "" if options.port else options.key
