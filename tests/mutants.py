@@ -4,7 +4,7 @@ A seeded sample of mutants (see `tests/mutation.py`) is tested one after the oth
 temporary copy of the checkout, never into the working tree, and two stages run against it until a test fails:
 
 - `unit`: every unit test that calls the changed function (`tests/call_recorder.py` records which do), the nearest
-  folder first. Where the change is in no function, all unit tests;
+  folder first. Where the change runs at an import, the tests that call anything in the file, and those of the part;
 - `scenarios`: the scenario tests of that part, only with `--scenarios`.
 
 So a mutant is judged by all tests that can notice it, wherever they stand. A failure or a timeout kills it; a mutant
@@ -97,7 +97,7 @@ NOT_COPIED = (
 )
 NO_TESTS_COLLECTED = 5  # exit code of pytest
 TEST_TIMEOUT_SECONDS = 60
-MIN_TIMEOUT_SECONDS = 60.0
+STAGE_TIMEOUT_SECONDS = 600.0
 TIMEOUT_FACTOR = 3  # the machine may be busier than during the first run
 BASELINE_TIMEOUT_SECONDS = 1800.0
 MAX_FAILED_TESTS = 20
@@ -233,10 +233,16 @@ def _unit_tests(root: Path, mutant: Mutant, calls: RecordedCalls) -> tuple[str, 
     text = (root / mutant.path).read_text(encoding="utf-8")
     function = innermost(functions_of(text), mutant.line)
     tests = calls.tests_of(mutant.path, function) if function else {""}
-    if "" in tests:  # it runs at an import, so every test may depend on it
-        files = (root / UNIT_TESTS).rglob("test_*.py")
-        tests = {file.relative_to(root).as_posix() for file in files}
-    return tuple(sorted(tests, key=lambda test: (not test.startswith(f"{folder}/"), test)))
+    near = sorted(tests - {""}, key=lambda test: (not test.startswith(f"{folder}/"), test))
+    if "" not in tests:
+        return tuple(near)
+    # It runs at an import: the tests of the part can notice it, and those that call anything in the file.
+    part = UNIT_TESTS / Path(mutant.path).parts[1]
+    callers = calls.tests_of(mutant.path, Span("", 1, len(text))) - {""}
+    files = sorted((root / part).rglob("test_*.py")) if (root / part).is_dir() else []
+    in_part = [file.relative_to(root).as_posix() for file in files]
+    others = sorted(test for test in callers if not test.startswith(f"{part}/"))
+    return (*near, *others, *sorted(in_part, key=lambda file: not file.startswith(f"{folder}/")))
 
 
 def _scenarios(root: Path, path: str) -> tuple[str, ...]:
@@ -347,13 +353,14 @@ def run_stages(
     return MutantResult(key=mutant.key, outcome=outcome, stage=name, test=test, depth=depth, seconds=seconds)
 
 
-def record_calls(checkout: Checkout) -> RecordedCalls:
-    """Runs all unit tests without a mutant and returns what they call.
+def record_calls(checkout: Checkout, folder: Path | None = None) -> RecordedCalls:
+    """Runs all unit tests without a mutant and returns what they call; `folder` keeps it for a later run.
 
     Tests that fail already (some measure the time, which the recording takes) say nothing about a mutant and are
     left out from now on. Raises BaselineError if they are more than `MAX_FAILED_TESTS`.
     """
-    folder = checkout.folder.with_name("calls")
+    if folder is None:
+        folder = checkout.folder.with_name("calls")
     stage = Stage(depth=Depth.UNIT, targets=(UNIT_TESTS.as_posix(),))
     options = ("--maxfail=0", "-n", "2", "--dist", "loadfile", "-p", "tests.call_recorder")
     outcome = checkout.run(
@@ -433,11 +440,11 @@ def run(options: Options) -> list[ReportEntry]:
 
 def _test_all(checkouts: list[Checkout], mutants: list[Mutant], options: Options, state: State) -> None:
     start = time.monotonic()
-    calls = record_calls(checkouts[0])
+    calls = _calls(checkouts[0], options)
     for checkout in checkouts[1:]:
         checkout.deselected |= checkouts[0].deselected
     seconds = time.monotonic() - start
-    timeout = options.timeout or max(MIN_TIMEOUT_SECONDS, TIMEOUT_FACTOR * seconds)
+    timeout = options.timeout or max(STAGE_TIMEOUT_SECONDS, TIMEOUT_FACTOR * seconds)
     _log(f"{len(mutants)} mutants; the tests take {seconds:.0f} s, the timeout is {timeout:.0f} s")
     free: queue.SimpleQueue[Checkout] = queue.SimpleQueue()
     for checkout in checkouts:
@@ -460,6 +467,14 @@ def _test_all(checkouts: list[Checkout], mutants: list[Mutant], options: Options
         pool.shutdown(wait=False, cancel_futures=True)
         for checkout in checkouts:
             checkout.stop()
+
+
+def _calls(checkout: Checkout, options: Options) -> RecordedCalls:
+    """Returns the calls that an interrupted run has recorded beside its state, else records them."""
+    folder = options.state.with_suffix(".calls") if options.state is not None else None
+    if folder is None or options.retest or not folder.is_dir():
+        return record_calls(checkout, folder)
+    return RecordedCalls(folder)
 
 
 def _entry(options: Options, mutant: Mutant, result: MutantResult) -> ReportEntry:

@@ -103,14 +103,14 @@ FUNCTION = "def outer(x):\n    def inner():\n        return x + 1\n    return in
         ),
         pytest.param(
             "LIMIT = 2 + 3\n",
-            {},
-            ["tests/unit/limits/test_limit.py", "tests/unit/test_shape.py"],
-            id="in no function",
+            {"9": ["tests/unit/test_far.py::test_a"]},
+            ["tests/unit/test_far.py::test_a", "tests/unit/limits/test_limit.py"],
+            id="in no function: the callers of the file, and the part",
         ),
         pytest.param(
             FUNCTION,
             {"2": [""]},
-            ["tests/unit/limits/test_limit.py", "tests/unit/test_shape.py"],
+            ["tests/unit/limits/test_limit.py"],
             id="called by an import",
         ),
     ],
