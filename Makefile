@@ -103,8 +103,7 @@ test-cluster: .venv/ready  ## three bridges, PostgreSQL with a standby, three Ra
 # every machine; it stays out of .venv, whose content the lock says.
 CASES ?= 2000
 fuzz: .venv/ready .cache/atheris  ## every parser with hostile input; CASES=1000000 for a long run, ARGS="target …"
-	@$(BIN)/python -m tests.fuzz --cases $(CASES) $(ARGS)
-	@$(BIN)/python -m tests.fuzz --guided --cases $(CASES) $(ARGS)
+	@$(BIN)/python -m tests.fuzz --both --cases $(CASES) $(ARGS)
 
 fuzz-long: .venv/ready  ## a run of very many inputs that goes on where it was interrupted; CASES=… ARGS="target …"
 	@$(BIN)/python -m tests.fuzz --resume .cache/fuzz/long --cases $(CASES) $(ARGS)
@@ -126,7 +125,7 @@ test-external: .venv/ready  ## the page in Chromium, published clients of WeChat
 
 test-node-red: .venv/ready  ## deploy/node-red in a real Node-RED (npm, once, into .cache)
 	@$(BIN)/python -m tests.node_red.installed
-	@$(BIN)/python -m pytest -n 4 --dist loadfile tests/node_red $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile $(if $(filter tests,$(TESTS)),tests/node_red,$(TESTS)) $(ARGS)
 
 unit: .venv/ready  ## the tests that open no socket
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
@@ -158,9 +157,9 @@ HOME_SOURCES := jsonpath,lru-dict,pyric,pyturbojpeg
 	    --no-binary=$(HOME_SOURCES) --no-build-isolation --require-hashes -r tests/home/requirements.lock
 	@touch $@
 
-test-home: .venv/ready .venv-home/ready  ## discovery and blueprints in a real Home Assistant (Python 3.13)
+test-home: .venv/ready .venv-home/ready  ## discovery and blueprints in a real Home Assistant (Python 3.13); TESTS=path
 	@HOME_ASSISTANT_PYTHON=$(abspath .venv-home/bin/python) \
-	    $(BIN)/python -m pytest -n 2 --dist loadfile tests/home $(ARGS)
+	    $(BIN)/python -m pytest -n 2 --dist loadfile $(if $(filter tests,$(TESTS)),tests/home,$(TESTS)) $(ARGS)
 
 # The frontend of Home Assistant, for its picture alone: 110 MB, of the version that the locked Home Assistant names.
 .cache/home-assistant-frontend: .venv-home/ready tests/home/frontend.lock

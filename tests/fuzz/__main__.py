@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.fuzz import corpus, long_run
@@ -21,6 +23,12 @@ from tests.fuzz.engine import Figures, check_case, failure_of, run_cases
 from tests.fuzz.registry import KNOWN_HOLES, TARGETS, target_named
 from tests.fuzz.silence import silent_logs
 from tests.fuzz.target import Finding, Target
+
+# CPU seconds on the machine of docs/en/development/testing.md, an average of all targets: of an input, of the
+# start of a process that counts branches, and of an input there.
+INPUT_SECONDS = 0.001
+GUIDED_START_SECONDS = 9.0
+GUIDED_INPUT_SECONDS = 0.003
 
 HEAD = f"{'target':24}{'cases':>10}{'large':>8}{'ms/100 kB':>11}{'memory':>8}{'seconds':>9}  findings"
 
@@ -36,7 +44,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _grow(targets, options.cases, options.seed)
         if options.resume:
             return _run_on(targets, options)
-        return _fuzz_guided(targets, options) if options.guided else _fuzz(targets, options)
+        print(announcement(len(targets), options, os.cpu_count() or 1), flush=True)
+        failed = False
+        if not options.guided:
+            failed = _fuzz(targets, options) > 0
+        if options.guided or options.both:
+            failed = _fuzz_guided(targets, options) > 0 or failed
+        return 1 if failed else 0
+
+
+def announcement(targets: int, options: argparse.Namespace, cpus: int) -> str:
+    """Returns how long a run will take. The targets run one after the other, those by coverage side by side."""
+    longest = float("inf") if options.seconds is None else options.seconds
+    seconds = 0.0
+    if not options.guided:
+        seconds += targets * min(options.cases * INPUT_SECONDS, longest)
+    if (options.guided or options.both) and INSTALLED.is_dir():
+        of_target = GUIDED_START_SECONDS + min(options.cases * GUIDED_INPUT_SECONDS, longest)
+        seconds += targets * of_target / min(cpus, targets)
+    duration = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+    return f"{targets} targets, {options.cases} inputs of each: about {duration} on {cpus} free processors"
 
 
 def _targets_without_hole() -> list[Target]:
@@ -54,6 +81,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", default="0", help="decides all inputs (0)")
     parser.add_argument("--seconds", type=float, default=None, help="CPU seconds of each target at most")
     parser.add_argument("--guided", action="store_true", help="by coverage, with atheris")
+    parser.add_argument("--both", action="store_true", help="at random, and then by coverage")
     parser.add_argument("--grow", action="store_true", help="grow and minimise the corpus instead")
     parser.add_argument(
         "--resume",
@@ -107,22 +135,28 @@ def _fuzz_guided(targets: Sequence[Target], options: argparse.Namespace) -> int:
         )
         return 0
     failures: dict[str, str] = {}
-    for target in targets:
+
+    def run(target: Target) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "tests.fuzz.coverage_guided", target.name, str(options.cases)]
         command.append(str(int(options.seconds or 0)))
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-        runs = re.search(r"number_of_executed_units: (\d+)", done.stderr)
-        new_units = re.search(r"new_units_added: +(\d+)", done.stderr)
-        print(
-            f"{target.name:24}{runs[1] if runs else '?':>10} runs{new_units[1] if new_units else '?':>8} new",
-            flush=True,
-        )
-        if done.returncode:
-            failures[target.name] = f"{done.stderr[-3000:]}\n{finding_text(done.stdout)}"
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+
+    with ThreadPoolExecutor(os.cpu_count()) as processes:
+        for target, done in zip(targets, processes.map(run, targets), strict=True):
+            _show_guided(target, done)
+            if done.returncode:
+                failures[target.name] = f"{done.stderr[-3000:]}\n{finding_text(done.stdout)}"
     print(f"{len(failures)} findings")
     for name, text in failures.items():
         print(f"\n{name}:\n{text}")
     return 1 if failures else 0
+
+
+def _show_guided(target: Target, done: subprocess.CompletedProcess[str]) -> None:
+    runs = re.search(r"number_of_executed_units: (\d+)", done.stderr)
+    new_units = re.search(r"new_units_added: +(\d+)", done.stderr)
+    runs_text, new_text = runs[1] if runs else "?", new_units[1] if new_units else "?"
+    print(f"{target.name:24}{runs_text:>10} runs{new_text:>8} new", flush=True)
 
 
 def _row(target: Target, figures: Figures, seconds: float) -> str:

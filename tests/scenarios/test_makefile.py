@@ -119,7 +119,9 @@ def test_a_bare_make_lists_what_there_is(make):
 
 def pytest_commands(make, *arguments):
     """Returns the arguments of each pytest command that `make` would run."""
-    code, lines = make(arguments[0], sys.executable, "-n", "-o", ".venv/ready", *arguments[1:])
+    code, lines = make(
+        arguments[0], sys.executable, "-n", "-o", ".venv/ready", "-o", ".venv-home/ready", *arguments[1:]
+    )
     assert code == 0
     return [shlex.split(line) for line in lines if "-m pytest" in line]
 
@@ -135,6 +137,18 @@ def test_slow_tests_have_targets_of_their_own_and_check_runs_all(make):
     assert "tests" in everyday
     assert everyday[everyday.index("-m", 3) + 1] == f"not ({external[external.index('-m', 3) + 1]})"
     assert pytest_commands(make, "check") == [everyday, commands, robustness, external, node_red]
+
+
+@pytest.mark.parametrize(
+    ("target", "folder"), [("test-home", "tests/home"), ("test-node-red", "tests/node_red")]
+)
+def test_only_named_tests_of_a_folder_are_run(make, target, folder):
+    (everything,), (named,) = (
+        pytest_commands(make, target),
+        pytest_commands(make, target, f"TESTS={folder}/x.py"),
+    )
+    assert everything[-1] == folder
+    assert named[-1] == f"{folder}/x.py"
 
 
 def test_named_tests_are_all_run(make):
