@@ -10,6 +10,7 @@ import base64
 import itertools
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,7 +29,6 @@ FLOWS = ("assist", "model")
 TOKEN, KEY = "token-of-home-assistant-5e0d", "key-of-the-cloud-91c2"
 
 LATE = "Too late, write it again. 太晚了，请再发一次。"
-CLOCK = "Not done: the clock of Node-RED is wrong. 没有执行：Node-RED 的时钟不对。"
 VOICE = "Voices need iLink or WeCom: write it. 语音只有 iLink 和企业微信能识别，请打字。"
 
 SEQS = itertools.count(1)
@@ -120,6 +120,7 @@ GUARDS: dict[str, tuple[dict[str, str], list[tuple[dict[str, Any], dict[str, Any
     "as shipped": (
         {},
         [
+            ({"seconds_ago": -90}, {"seconds_ago": -30}, "开灯"),
             ({"trusted": False}, {}, "开灯"),
             ({"kind": "image", "image": {"state": "pending"}, "text": "[image]"}, QUOTE, "开灯"),
             ({"kind": "system", "text": "拍了拍你"}, HEARD, "开灯"),
@@ -184,7 +185,6 @@ async def test_what_is_late_and_a_voice_that_was_not_heard_is_answered_once_and_
     await load(environment, server)
     rows: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         ({"seconds_ago": 90}, LATE, {"seconds_ago": 30}),
-        ({"seconds_ago": -90}, CLOCK, {"seconds_ago": -30}),
         (NOT_HEARD, VOICE, HEARD),
     ]
     for refused, sentence, taken in rows:
@@ -307,6 +307,25 @@ async def test_an_answer_outlives_a_kill_of_the_bridge_between_message_and_reply
     await publish(environment, published)  # as a bridge does that was killed before the PUBACK
     assert await ask(environment, "assist", "after") == "You said: after"
     await environment.assert_sent("You said: 开灯", "You said: after", since=before)
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+async def test_a_message_that_waited_too_long_for_the_one_before_it_is_not_done(
+    environment: NodeRedEnvironment, server: AssistantServer, flow
+):
+    await load(environment, server, flow)
+    release = server.hold("slow")
+    await publish(environment, message("slow"))
+    await environment.home.in_thread(server.wait, "slow")
+    aging = message("aging", seconds_ago=58)
+    await publish(environment, aging)
+    aged = time.time() + 3
+    while time.time() < aged:
+        await ask(environment, flow, "beside", **MOM)
+    release()
+    assert (await answer_to(environment, aging, flow))["text"] == LATE
+    assert await ask(environment, flow, "next") == "You said: next"
+    assert server.asked("aging") == []
 
 
 @pytest.mark.parametrize("flow", FLOWS)
@@ -502,6 +521,20 @@ async def test_assist_gets_text_conversation_agent_and_language(
         "language": "zh-cn",
     }
     assert question.authorization == f"Bearer {TOKEN}"
+
+
+async def test_a_conversation_is_never_named_as_home_assistant_names_its_own(
+    environment: NodeRedEnvironment, server: AssistantServer
+):
+    """It takes 26 characters for an id that it has made, and makes another where it does not know that."""
+    await load(environment, server, "assist", GROUPS="true")
+    for user, conversation in (
+        ("group-1a2b3", "wx2mqtt-home-group-1a2b3"),
+        ("a" * 13, f"wx2mqtt-home-{'a' * 13} "),
+    ):
+        await publish(environment, message(user, user=user))
+        body = (await environment.home.in_thread(server.wait, user)).body
+        assert body["conversation_id"] == conversation
 
 
 async def test_what_assist_does_not_understand_is_answered_in_its_own_words(
