@@ -232,10 +232,11 @@ async def write(environment: HomeAssistantEnvironment, text: str = "hello") -> N
 
 
 async def publish_late_message(environment: HomeAssistantEnvironment, seconds: int = 120) -> None:
-    """Publishes the newest message again with another id, as one that was written `seconds` ago."""
+    """Publishes the newest message again as one of another stream, that was written `seconds` ago."""
     newest = environment.home.subscriber.on("wx/in/me")[-1].body
     written = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - seconds))
-    changed_fields = {"id": f"{newest['id']}-late", "seq": newest["seq"] + (seconds > 0), "time": written}
+    number = len(environment.home.subscriber.on("wx/in/me"))
+    changed_fields = {"id": f"{newest['id']}-late", "stream": "late", "seq": number, "time": written}
     await environment.publish("wx/in/me", {**newest, **changed_fields}, retain=False)
     await environment.until(f"state_attr('{MESSAGE}', 'time') == '{written}'")
 

@@ -119,6 +119,9 @@ async def test_a_message_is_an_event_with_all_that_automations_need(
     assert (attributes["trusted"], attributes["self"], attributes["chat"]) == (True, False, "friend")
     assert (attributes["id"], attributes["seq"], attributes["url"]) == (received["id"], received["seq"], None)
     assert attributes["time"] == received["time"]
+    assert (attributes["transcript"], attributes["mentioned"], attributes["button"]) == (False, False, None)
+    assert (attributes["account"], attributes["stream"]) == ("home", received["stream"])
+    assert attributes["recent"] == [f"{received['stream']}-{received['seq']}"]
     last = await environment.state("sensor.wechat_home_last_message")
     assert (last["attributes"]["text"], last["attributes"]["seq"]) == (attributes["text"], attributes["seq"])
 
@@ -145,6 +148,7 @@ async def test_every_kind_of_message_is_taken_without_a_warning(
     await environment.until(f"state_attr('{MESSAGE}', 'seq') > {seq}")
     attributes = (await environment.state(MESSAGE))["attributes"]
     assert attributes["kind"] == kind
+    assert attributes["recent"][:2] == [f"{attributes['stream']}-{number}" for number in (seq + 1, seq)]
     assert attributes["chat"] == ("group" if who == "family" else "friend")
     if kind == "image":
         assert attributes["url"].startswith("http://wechat.example:8099/media/")
@@ -192,6 +196,8 @@ async def test_an_answer_is_an_event_with_its_button(environment: HomeAssistantE
     received = await environment.home.body("wx/event/button", command_id="lock")
     assert (attributes["event_type"], attributes["key"], attributes["button"]) == ("answered", "yes", "Yes")
     assert (attributes["user"], attributes["sender"], attributes["trusted"]) == ("wife", "wife", True)
+    await environment.until(f"state_attr('{MESSAGE}', 'text') == '1'")
+    assert (await environment.state(MESSAGE))["attributes"]["button"] == {"command_id": "lock", "key": "yes"}
     assert (attributes["id"], attributes["time"], attributes["pressed_on"]) == (
         received["id"],
         received["time"],

@@ -45,6 +45,7 @@ EXEMPT: dict[str, frozenset[str]] = {
                 "mqtt.homeassistant_entities:MAX_ENTITY_ID_CHARACTERS",
             ),
             *(
+                "mqtt.homeassistant_entities:MAX_RECENT_MESSAGES",
                 "mqtt.homeassistant_entities:MAX_RECENT_RESULTS",
                 "mqtt.homeassistant_entities:MAX_RESULT_CHARACTERS",
             ),

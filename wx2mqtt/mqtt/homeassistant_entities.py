@@ -28,6 +28,8 @@ from wx2mqtt.values import frozen
 MAX_ATTRIBUTE_CHARACTERS = 2000  # of the text of a message
 MAX_RECENT_RESULTS = 16
 MAX_RESULT_CHARACTERS = 200  # of the sentence of each of these results
+# After a kill at most 20 messages are published again.
+MAX_RECENT_MESSAGES = 32
 
 # How long a message from Home Assistant to a person may wait at the broker.
 DEFAULT_EXPIRY_SECONDS = 600
@@ -166,10 +168,23 @@ _ATTRIBUTES = (
     f"'text': (value_json.get('text') or '')[:{MAX_ATTRIBUTE_CHARACTERS}], 'kind': value_json.kind, "
     "'trusted': value_json.trusted, 'id': value_json.id, 'seq': value_json.seq, "
     f"'url': ({_DETAILS}).get('url'), 'chat': value_json.chat.kind, "
-    f"'sender': {_SENDER}.get('user'), 'self': {_SENDER}.get('self', false), 'time': value_json.time"
+    f"'sender': {_SENDER}.get('user'), 'self': {_SENDER}.get('self', false), 'time': value_json.time, "
+    f"'transcript': ({_DETAILS}).get('transcript', false), 'mentioned': value_json.get('mentioned', false), "
+    "'button': value_json.get('button'), 'account': value_json.get('account'), "
+    "'stream': value_json.get('stream')"
 )
-_EVENT = "{{ {'event_type': value_json.kind, " + _ATTRIBUTES + "} | to_json }}"
 _LAST = "{{ {" + _ATTRIBUTES + "} | to_json }}"
+
+# The newest messages, as `<stream>-<seq>`, stand in an attribute, too: an automation sees which message was
+# published again, also when messages of other chats came between.
+_EVENT = (
+    "{% set key = value_json.get('stream') ~ '-' ~ value_json.seq %}"
+    "{% set earlier = this.attributes.get('recent', []) | reject('eq', key) | list %}"
+    "{{ {'event_type': value_json.kind, "
+    + _ATTRIBUTES
+    + f", 'recent': ([key] + earlier)[:{MAX_RECENT_MESSAGES}]"
+    + "} | to_json }}"
+)
 
 # The newest results stand in an attribute, too: an automation that waits for several of them misses none. A
 # result that is published again replaces itself.
