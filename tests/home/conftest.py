@@ -21,6 +21,8 @@ from tests.support.ilink_home import at_ilink_home
 
 PYTHON = os.environ.get("HOME_ASSISTANT_PYTHON", "")
 BLUEPRINTS = Path(__file__).parents[2] / "deploy/home-assistant/blueprints"
+AGENT = Path(__file__).with_name("agent")
+ASSIST = {"conversation": None, "test_agent": None}  # Assist's default agent, and that of the tests
 DISCOVERY = "homeassistant/device/wx2mqtt_home/config"
 WEB = {"listen": "127.0.0.1:0", "url": "http://wechat.example:8099"}
 
@@ -94,11 +96,16 @@ class HomeAssistantEnvironment:
 
 
 @asynccontextmanager
-async def environment_in(home: Home, *expose: str) -> AsyncIterator[HomeAssistantEnvironment]:
-    """Starts everything, and logs the phone in."""
-    home_assistant = HomeAssistantProcess(PYTHON, home.folder / "house", port=free_port())
+async def environment_in(
+    home: Home, *expose: str, configuration: dict[str, Any] | None = None
+) -> AsyncIterator[HomeAssistantEnvironment]:
+    """Starts everything, and logs the phone in; `configuration` is added to that of Home Assistant, such as `ASSIST`."""
+    folder = home.folder / "house"
+    home_assistant = HomeAssistantProcess(PYTHON, folder, port=free_port(), configuration=configuration)
     environment = HomeAssistantEnvironment(home, home_assistant)
-    shutil.copytree(BLUEPRINTS, home_assistant.folder / "blueprints/automation/wx2mqtt")
+    shutil.copytree(BLUEPRINTS, folder / "blueprints/automation/wx2mqtt")
+    if configuration:
+        shutil.copytree(AGENT, folder / "custom_components/test_agent")
     home.bridge.configure(environment.settings(*expose))
     await asyncio.gather(asyncio.to_thread(home_assistant.start), home.log_in())
     try:

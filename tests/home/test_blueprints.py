@@ -191,7 +191,7 @@ async def test_each_of_them_is_loaded(environment: HomeAssistantEnvironment) -> 
         for path in BLUEPRINTS.glob("*.yaml")
     }
     assert blueprints == names
-    assert len(names) == 8
+    assert len(names) == 10
     assert own_warnings(environment) == []
 
 

@@ -24,6 +24,8 @@ BLUEPRINTS = sorted((FOLDER / "blueprints").glob("*.yaml"))
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 # What waits for the results of its commands, and does something where they did not arrive.
 AWAITS_RESULTS = {"doorbell", "water-alarm", "presence-question", "ask-with-buttons"}
+# What answers a message with the words of an agent or the picture of a camera.
+ANSWERS = {"assist", "picture-on-request"}
 ENTITY = re.compile(r"\b(?:image|sensor|binary_sensor|event|button|notify)\.wechat_home_\w+")
 
 
@@ -81,7 +83,7 @@ def announced() -> set[str]:
     return {component["default_entity_id"] for component in components.values()}
 
 
-def test_there_are_the_eight_of_which_the_readme_speaks() -> None:
+def test_there_are_the_ten_of_which_the_readme_speaks() -> None:
     names = {path.stem for path in BLUEPRINTS}
     assert names == {
         "doorbell",
@@ -92,6 +94,8 @@ def test_there_are_the_eight_of_which_the_readme_speaks() -> None:
         "login-ended",
         "window-closes",
         "trusted-command",
+        "assist",
+        "picture-on-request",
     }
     for readme in ("README.md", "README.zh.md"):
         text = (FOLDER / readme).read_text(encoding="utf-8")
@@ -104,7 +108,7 @@ class TestBlueprint:
         """Since 2025.4 a variable that an inner step sets is seen outside of it."""
         whole = load(path)
         head = whole.pop("blueprint")
-        needed = "2025.4.0" if path.stem in AWAITS_RESULTS else "2024.11.0"
+        needed = "2025.4.0" if path.stem in AWAITS_RESULTS | ANSWERS else "2024.11.0"
         assert (head["domain"], head["homeassistant"]) == ("automation", {"min_version": needed})
         more = {"conditions", "variables", "trigger_variables", "max", "max_exceeded"}
         assert {"triggers", "actions", "mode"} <= whole.keys() <= {"triggers", "actions", "mode"} | more
