@@ -44,6 +44,8 @@ from tests.mutation import Mutant, Span, functions_of, mutants_of
 ROOT = Path(__file__).parents[1]
 PRODUCT = "wx2mqtt"
 UNIT_TESTS = Path("tests/unit")
+FAST_TESTS = (UNIT_TESTS, Path("tests/bridge"))
+"""The tests of one process: those of single modules, and those of the bridge of one account."""
 SCENARIO_TESTS = Path("tests/scenarios")
 PACKAGES = (
     "wx2mqtt/app",
@@ -237,12 +239,11 @@ def _unit_tests(root: Path, mutant: Mutant, calls: RecordedCalls) -> tuple[str, 
     if "" not in tests:
         return tuple(near)
     # It runs at an import: the tests of the part can notice it, and those that call anything in the file.
-    part = UNIT_TESTS / Path(mutant.path).parts[1]
     callers = calls.tests_of(mutant.path, Span("", 1, len(text))) - {""}
-    files = sorted((root / part).rglob("test_*.py")) if (root / part).is_dir() else []
-    in_part = [file.relative_to(root).as_posix() for file in files]
-    others = sorted(test for test in callers if not test.startswith(f"{part}/"))
-    return (*near, *others, *sorted(in_part, key=lambda file: not file.startswith(f"{folder}/")))
+    part = UNIT_TESTS / Path(mutant.path).parts[1]
+    files = [file.relative_to(root).as_posix() for file in (root / part).rglob("test_*.py")]
+    in_part = sorted(files, key=lambda file: (not file.startswith(f"{folder}/"), file))
+    return (*near, *sorted(test for test in callers if not test.startswith(f"{part}/")), *in_part)
 
 
 def _scenarios(root: Path, path: str) -> tuple[str, ...]:
@@ -361,7 +362,8 @@ def record_calls(checkout: Checkout, folder: Path | None = None) -> RecordedCall
     """
     if folder is None:
         folder = checkout.folder.with_name("calls")
-    stage = Stage(depth=Depth.UNIT, targets=(UNIT_TESTS.as_posix(),))
+    folders = tuple(tests.as_posix() for tests in FAST_TESTS if (checkout.folder / tests).is_dir())
+    stage = Stage(depth=Depth.UNIT, targets=folders)
     options = ("--maxfail=0", "-n", "2", "--dist", "loadfile", "-p", "tests.call_recorder")
     outcome = checkout.run(
         stage, timeout=BASELINE_TIMEOUT_SECONDS, options=(*options, "--record-calls", str(folder))

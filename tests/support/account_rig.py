@@ -168,6 +168,12 @@ class BridgedAccount:
     async def pass_time(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    async def wait_until_failed(self) -> None:
+        """Waits until an internal error has ended the account; raises `AccountFailed`."""
+        assert self._running is not None, "the account does not run"
+        async with asyncio.timeout(MAX_SECONDS):
+            await self._running
+
     # What the test sees
 
     async def wait_until(self, condition: Callable[[], object]) -> None:

@@ -107,6 +107,8 @@ class LoginRenewal:
         self._offer_task = asyncio.create_task(self._offer(requested=requested))
         try:
             await asyncio.wait([self._offer_task])
+            if not self._offer_task.cancelled():
+                self._offer_task.result()  # raises an internal error, which ends the account
         finally:
             await cancel_and_wait([self._offer_task])
             self._offer_task = None
