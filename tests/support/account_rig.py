@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 
 from tests.support.memory_backend import MemoryBackend
 from tests.support.memory_broker import MemoryBroker, SentPublication
+from tests.support.single_thread import SingleThreadLoop
 from wx2mqtt.aio import ChangeNotifier, cancel_and_wait
 from wx2mqtt.app.stores import Stores, open_stores
 from wx2mqtt.bridge.account import Account
@@ -28,6 +30,7 @@ from wx2mqtt.bridge.context import AccountContext, ReloadStatus, SharedServices,
 from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.clock import loop_time, now_ms
+from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.loader import LoadedSettings
@@ -37,6 +40,7 @@ from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.mapped_files import ProcessingMarks, PubackLog
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people import StoredPeople
+from wx2mqtt.store.records import NewPublication
 
 ACCOUNT = "home"
 
@@ -71,6 +75,8 @@ class BridgedAccount:
         self.settings = settings
         self.backend = backend
         self.broker = broker
+        #: Where the PUBACKs are recorded that the store does not have yet; `open` uses it.
+        self.puback_path: Path | None = None
         self.account: Account
         self._running: asyncio.Task[Any] | None = None
         #: How many publications of each topic were returned already.
@@ -103,7 +109,7 @@ class BridgedAccount:
             settings=self.settings,
             shared=self._shared(),
             marks=ProcessingMarks(None),
-            puback_log=PubackLog(None, journal.stream),
+            puback_log=PubackLog(self.puback_path, journal.stream),
         )
         self.account = Account(context)
         self.account.restore()
@@ -165,6 +171,11 @@ class BridgedAccount:
         self.deliver(f"wx/out/{user}", command, **more)
         return await self.result(user)
 
+    async def publish(self, *topics: str, **more: Any) -> None:
+        """Publishes on each of these topics, as a component of the account does; `more` are other fields."""
+        fields = {"payload": b"{}", "category": "event", "content_type": "application/json", **more}
+        await self.account.ctx.publish([NewPublication(topic=topic, **fields) for topic in topics])
+
     async def pass_time(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
@@ -173,6 +184,25 @@ class BridgedAccount:
         assert self._running is not None, "the account does not run"
         async with asyncio.timeout(MAX_SECONDS):
             await self._running
+
+    def skip_time(self, seconds: float) -> None:
+        """Lets time pass at once: what was due meanwhile is late, as after a suspend of the machine."""
+        _loop().skip(seconds)
+
+    def set_clock(self, seconds: float) -> None:
+        """Sets the time of day forward, or back."""
+        _loop().wall_shift += seconds
+
+    def fail_store(self, *jobs: str, error: type[StoreError] = StoreFull) -> None:
+        """Lets the next job of each of these names fail: that of `write`, or `read`."""
+        for job in jobs:
+            _loop().store_steps[job].append(error())
+
+    def hold_store(self, job: str) -> asyncio.Future[None]:
+        """Holds the next job of this name back until the future has a result."""
+        held = _loop().create_future()
+        _loop().store_steps[job].append(held)
+        return held
 
     # What the test sees
 
@@ -207,12 +237,29 @@ class BridgedAccount:
         return self.published(topic)[-1]
 
     @property
+    def store_jobs(self) -> Counter[str]:
+        """How many jobs of each name the store has got."""
+        return _loop().store_jobs
+
+    async def wait_until_published(self) -> None:
+        """Waits until the broker has all that is to be published, and the store knows it."""
+        async with asyncio.timeout(MAX_SECONDS):
+            while (await self.account.ctx.journal.stats()).waiting_publications:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.1)
+
+    @property
     def state(self) -> str:
         return str(self.account.login.state)
 
     async def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Returns rows of the store."""
         return [tuple(row) for row in await self.stores.database.fetch(statement, values)]
+
+
+def _loop() -> SingleThreadLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SingleThreadLoop)
+    return loop
 
 
 def _parsed(sent: SentPublication) -> Any:

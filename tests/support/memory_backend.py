@@ -89,6 +89,10 @@ class Pause:
     seconds: float
 
 
+Piece = bytes | Exception | asyncio.Event | Pause
+Download = Piece | tuple[Piece, ...]
+
+
 @dataclass(frozen=True)
 class SentDraft:
     draft: Draft
@@ -113,8 +117,12 @@ class MemoryBackend(Backend):
     batches: deque[Batch | Exception | Pause] = field(default_factory=deque)
     #: How each `send` and `perform` ends; without one WeChat accepts.
     outcomes: deque[Receipt | ActionResult | BackendError | Pause] = field(default_factory=deque)
-    #: The bytes of each file, by the id in its locator; an error is raised.
-    files: dict[str, bytes | BackendError] = field(default_factory=dict)
+    #: The bytes of each file, by the id in its locator; an error is raised. A list has a step for each download,
+    #: the last one for all further ones; a tuple has the pieces of one.
+    files: dict[str, Download | list[Download]] = field(default_factory=dict)
+    #: The names that come with the bytes of a file.
+    file_names: dict[str, str] = field(default_factory=dict)
+    avatars: dict[Handle, MediaRef] = field(default_factory=dict)
     windows: dict[Handle, ReplyWindow] = field(default_factory=dict)
     saved: Owner | None = None
     has_connection: bool = True
@@ -122,6 +130,8 @@ class MemoryBackend(Backend):
     def __post_init__(self) -> None:
         self.sent: list[SentDraft] = []
         self.prepared: list[Draft] = []
+        #: The ids of the files that were asked for.
+        self.downloads: list[str] = []
         self.performed: list[Action] = []
         #: `resume` of each login.
         self.resume_flags: list[bool] = []
@@ -143,7 +153,13 @@ class MemoryBackend(Backend):
     # What the test does as WeChat
 
     def write(self, contact: Contact, text: str = "开灯", **more: Any) -> Message:
-        """Delivers a message of a person, or of the group's first member but the owner; returns it."""
+        """Delivers a message; returns it."""
+        message = self.message(contact, text, **more)
+        self.deliver(message)
+        return message
+
+    def message(self, contact: Contact, text: str = "开灯", **more: Any) -> Message:
+        """Returns a message of a person, or of the group's first member but the owner."""
         number = next(self._numbers)
         sender = contact.handle
         if contact.kind is ChatKind.GROUP:
@@ -160,9 +176,7 @@ class MemoryBackend(Backend):
             "text": text,
             "time": now_ms(),
         }
-        message = Message(**{**usual, **more})
-        self.deliver(message)
-        return message
+        return Message(**{**usual, **more})
 
     def deliver(self, *items: Any, **more: Any) -> None:
         """Delivers these items as one batch."""
@@ -242,10 +256,25 @@ class MemoryBackend(Backend):
     async def download(
         self, media: MediaRef, on_name: OnFileName = ignore_name
     ) -> AsyncGenerator[bytes, None]:
-        content = self.files.get(media.locator["id"], NoContentYet("no bytes yet"))
-        if isinstance(content, Exception):
-            raise content
-        yield content
+        name = media.locator["id"]
+        self.downloads.append(name)
+        if name in self.file_names:
+            on_name(self.file_names[name])
+        content = self.files.get(name, NoContentYet("no bytes yet"))
+        if isinstance(content, list):
+            content = content.pop(0) if len(content) > 1 else content[0]
+        for piece in content if isinstance(content, tuple) else (content,):
+            if isinstance(piece, Exception):
+                raise piece
+            if isinstance(piece, asyncio.Event):
+                await piece.wait()
+            elif isinstance(piece, Pause):
+                await asyncio.sleep(piece.seconds)
+            else:
+                yield piece
+
+    def avatar(self, handle: Handle) -> MediaRef | None:
+        return self.avatars.get(handle)
 
     async def list_members(self, group: Handle) -> tuple[Member, ...]:
         return next((contact.members or () for contact in self.contacts if contact.handle == group), ())

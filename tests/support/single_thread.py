@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from types import SimpleNamespace
@@ -31,6 +31,16 @@ FIRST_SECOND = 1_795_593_600
 
 class SingleThreadLoop(PauselessLoop):
     """An event loop without waits and without threads; it also sets the time of day that the product sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Seconds by which the time of day was set forward or back.
+        self.wall_shift = 0.0
+        #: What happens to the next jobs of the store, by their name; a read has the name `read`.
+        #: An error is raised in place of the job; a future is awaited before it.
+        self.store_steps: defaultdict[str, deque[Exception | asyncio.Future[None]]] = defaultdict(deque)
+        #: How many jobs of each name the store has got.
+        self.store_jobs: Counter[str] = Counter()
 
     def run_in_executor(  # type: ignore[override]  # the base class is typed for its own executor
         self, executor: Executor | None, func: Callable[..., T], *args: Any
@@ -52,7 +62,7 @@ class SingleThreadLoop(PauselessLoop):
 
     def wall(self) -> float:
         """Returns seconds since 1970."""
-        return FIRST_SECOND + self.time()
+        return FIRST_SECOND + self.time() + self.wall_shift
 
 
 class LoopWorker:
@@ -73,12 +83,23 @@ class LoopWorker:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         queued = QueuedJob(name, job, future, outside_transaction)
-        if urgent:
-            self._waiting.appendleft(queued)
+        assert isinstance(loop, SingleThreadLoop)
+        loop.store_jobs[name] += 1
+        step = loop.store_steps[name].popleft() if loop.store_steps[name] else None
+        if isinstance(step, Exception):
+            future.set_exception(step)
+        elif step is not None:
+            step.add_done_callback(lambda _: self._queue(queued, urgent=urgent))
         else:
-            self._waiting.append(queued)
-        loop.call_soon(self._run)
+            self._queue(queued, urgent=urgent)
         return future
+
+    def _queue(self, job: QueuedJob, *, urgent: bool) -> None:
+        if urgent:
+            self._waiting.appendleft(job)
+        else:
+            self._waiting.append(job)
+        asyncio.get_running_loop().call_soon(self._run)
 
     async def end(self) -> None:
         while self._waiting:
