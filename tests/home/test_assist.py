@@ -5,6 +5,7 @@ What a trusted person writes in WeChat is answered, once, by an agent or with a 
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator
@@ -55,6 +56,7 @@ AUTOMATIONS = [
     automation("assist", "prefixed", agent=TEST_AGENT, people=["prefixed"], prefix="Ha 小家"),
     automation("assist", "silent", agent=TEST_AGENT, people=["silent"], unknown="silent"),
     automation("assist", "markdown", agent=TEST_AGENT, people=["markdown"], markdown=True),
+    automation("assist", "office", agent=TEST_AGENT, people=["office"], base="wx/office", max_age=600),
     automation("assist", "gone", agent="conversation.gone", people=["gone"]),
     automation("assist", "english", people=["english"]),
     automation("assist", "chinese", people=["chinese"], language="zh-Hans"),
@@ -244,14 +246,14 @@ async def test_a_message_that_is_published_again_is_not_asked_again(
     assert talk.replies() == ids
 
 
-async def test_after_a_restart_the_old_message_is_not_asked_again(
+async def test_after_a_restart_of_home_assistant_the_old_message_is_not_asked_again(
     environment: HomeAssistantEnvironment,
 ) -> None:
     talk = Talk(environment)
     first = await talk.write()
     assert await talk.reply(first)
     lines = len(environment.home.broker.log)
-    await environment.do("reload", domain="mqtt")
+    await asyncio.to_thread(environment.home_assistant.restart)
     await environment.until(f"states('{MESSAGE}') not in ('unknown', 'unavailable')")
     await environment.wait_for_subscription("wx/in/+", since=lines)
     await talk.write(seq=int(first.rpartition("-")[2]))
@@ -265,6 +267,14 @@ async def test_a_late_message_is_answered_once_with_what_to_do(environment: Home
     assert await talk.ask(late=61) == LATE
     assert (await talk.ask(late=45)).startswith("hello | en")
     assert await talk.ask(**VOICED) == VOICE
+
+
+async def test_another_account_is_answered_below_its_base(environment: HomeAssistantEnvironment) -> None:
+    talk = Talk(environment)
+    reply_id = await talk.write("office", "say:office", late=500)
+    subscriber = environment.home.subscriber
+    received = await environment.home.in_thread(subscriber.wait, "wx/office/out/office", since=talk.since)
+    assert received.body == {"id": reply_id, "text": "office", "ttl": 300}
 
 
 @by_name(
@@ -340,7 +350,7 @@ async def test_a_quote_goes_as_what_was_written_now_and_a_mention_is_left_out(
 ) -> None:
     talk = Talk(environment)
     assert (await talk.ask(text="close it", **QUOTE)).startswith("close it | en")
-    for text in ("@小明\u2005开灯", "@Wang Xiao Ming\u2005开灯", "@bot 开灯"):
+    for text in ("@小明\u2005开灯", "@Wang Xiao Ming\u2005开灯", "@bot 开灯", "开灯 @小明"):
         assert (await talk.ask("family", text, **GROUP, mentioned=True)).startswith("开灯 | en")
 
 
