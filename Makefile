@@ -128,7 +128,7 @@ test-node-red: .venv/ready  ## deploy/node-red in a real Node-RED (npm, once, in
 	@$(BIN)/python -m pytest -n 4 --dist loadfile $(if $(filter tests,$(TESTS)),tests/node_red,$(TESTS)) $(ARGS)
 
 unit: .venv/ready  ## the tests that open no socket
-	@$(BIN)/python -m pytest tests/unit $(ARGS)
+	@$(BIN)/python -m pytest tests/unit tests/bridge $(ARGS)
 
 lint: .venv/ready  ## formatting, ruff, mypy --strict and import contracts; all four, also when one fails
 	@bad=0; \

@@ -1,9 +1,10 @@
 """Runs the tests that belong to what was changed: `make test-changed`, `python -m tests.changed [--base COMMIT] [--list]`.
 
 Changed is what differs from the place where this branch left `origin/main` (in a clone without it, from HEAD), new
-files included. To a changed file belong, among the tests in `tests/unit` and `tests/docs`:
+files included. To a changed file belong, among the tests in `tests/unit`, `tests/bridge` and `tests/docs`:
 
     wx2mqtt/mqtt/payloads.py    the test files that mirror it (tests/unit/mqtt/test_payloads*.py) or import it
+    wx2mqtt/bridge/*.py         also all of tests/bridge
     wx2mqtt/store/sql/*.sql     all of tests/unit/store
     tests/**/test_x.py          itself, in any folder of tests
     another file of tests       the test files that import it
@@ -25,7 +26,8 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("tests/unit", "tests/docs")
+FOLDERS = ("tests/unit", "tests/bridge", "tests/docs")
+BRIDGE_TESTS = "tests/bridge"
 MAX_IMPORTERS = 25
 PAGE_TESTS = "tests/docs/test_pages.py"
 
@@ -37,7 +39,7 @@ def main(arguments: list[str]) -> int:
     options, pytest_arguments = parser.parse_known_args(arguments)
     tests = sorted(find_tests(changed_files(options.base or _default_base())))
     if not tests:
-        print("no test in tests/unit or tests/docs belongs to what was changed")  # noqa: T201
+        print(f"no test of {', '.join(FOLDERS)} belongs to what was changed")  # noqa: T201
         return 0
     print(*tests, sep="\n", flush=True)  # noqa: T201
     if options.list:
@@ -78,6 +80,8 @@ def _tests_of_file(path: PurePosixPath) -> Iterator[str]:
             yield str(path)
     elif path.suffix == ".py" and path.parts[0] in ("wx2mqtt", "tests"):
         yield from _mirrors_of(path)
+        if path.parts[:2] == ("wx2mqtt", "bridge"):
+            yield BRIDGE_TESTS
         importers = list(_importers_of(_module_of(path)))
         if len(importers) <= MAX_IMPORTERS:
             yield from importers

@@ -14,6 +14,7 @@ import pytest
 from tests.support.account_rig import BridgedAccount, opened_bridge
 from tests.support.memory_backend import MemoryBackend
 from tests.support.single_thread import SingleThreadLoop
+from tests.support.sockets import refuse_sockets
 
 MEMORY = Path("/dev/shm")
 
@@ -24,6 +25,11 @@ OpenBridge = Callable[..., Awaitable[BridgedAccount]]
 
 def pytest_asyncio_loop_factories() -> dict[str, Any]:
     return {"no-waits": SingleThreadLoop}
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_sockets(monkeypatch)
 
 
 @pytest.fixture

@@ -161,4 +161,5 @@ def _answer(line: str, folder: Path) -> str:
         check=False,
     )
     output = (done.stdout + done.stderr).replace(str(folder), "<folder>")
-    return f"$ wx2mqtt {line}\nexit code {done.returncode}\n{normal_form(output)}\n"
+    answer = f"$ wx2mqtt {line}\nexit code {done.returncode}\n{normal_form(output)}\n"
+    return "".join(f"{row.rstrip()}\n" for row in answer.splitlines())
