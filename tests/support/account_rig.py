@@ -21,8 +21,10 @@ from typing import Any
 
 from tests.support.memory_backend import MemoryBackend
 from tests.support.memory_broker import MemoryBroker, SentPublication
+from tests.support.memory_web import MemoryWeb
 from tests.support.single_thread import SingleThreadLoop
 from wx2mqtt.aio import ChangeNotifier, cancel_and_wait
+from wx2mqtt.app.operations import AccountOperations
 from wx2mqtt.app.stores import Stores, open_stores
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import AccountSettings
@@ -77,6 +79,8 @@ class BridgedAccount:
         self.broker = broker
         #: Where the PUBACKs are recorded that the store does not have yet; `open` uses it.
         self.puback_path: Path | None = None
+        #: What the URLs of commands answer.
+        self.web = MemoryWeb()
         self.account: Account
         self._running: asyncio.Task[Any] | None = None
         #: How many publications of each topic were returned already.
@@ -112,6 +116,7 @@ class BridgedAccount:
             puback_log=PubackLog(self.puback_path, journal.stream),
         )
         self.account = Account(context)
+        self.account.components.resolver._attachments._fetcher = self.web  # type: ignore[assignment]
         self.account.restore()
 
     def _shared(self) -> SharedServices:
@@ -142,12 +147,12 @@ class BridgedAccount:
             await cancel_and_wait([self._running])
             self._running = None
 
-    async def restart(self) -> None:
+    async def restart(self, *, online: bool = True) -> None:
         """Starts again on the same store, after `stop` or `kill`."""
         self.broker = MemoryBroker(grants=self.broker.grants)
         self._returned.clear()
         await self.open()
-        await self.start()
+        await self.start(online=online)
 
     async def reload(self, **sections: Any) -> None:
         """Gives the account other settings, as a reload of the file does."""
@@ -175,6 +180,10 @@ class BridgedAccount:
         """Publishes on each of these topics, as a component of the account does; `more` are other fields."""
         fields = {"payload": b"{}", "category": "event", "content_type": "application/json", **more}
         await self.account.ctx.publish([NewPublication(topic=topic, **fields) for topic in topics])
+
+    async def operate(self, name: str, **fields: Json) -> Any:
+        """Does what the command line asks for: `await bridge.operate("journal.drop", id="a")`."""
+        return await AccountOperations(self.account).run(name, fields)
 
     async def pass_time(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -222,6 +231,12 @@ class BridgedAccount:
     async def result(self, user: str) -> Any:
         return await self.next(f"wx/result/{user}")
 
+    async def result_of(self, command_id: str, user: str = "老婆") -> Any:
+        """Returns the result of a command, whichever other results come before it."""
+        results = f"wx/result/{user}"
+        await self.wait_until(lambda: any(body["id"] == command_id for body in self.published(results)))
+        return next(body for body in self.published(results) if body["id"] == command_id)
+
     async def event(self, kind: str) -> Any:
         return await self.next(f"wx/event/{kind}")
 
@@ -260,6 +275,11 @@ def _loop() -> SingleThreadLoop:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, SingleThreadLoop)
     return loop
+
+
+def ended(result: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Returns how a command ended."""
+    return result["status"], result["code"], result["duplicate_possible"]
 
 
 def _parsed(sent: SentPublication) -> Any:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import BackendError, NoContentYet
+from wx2mqtt.errors import BackendError, NoContentYet, WindowClosed
 from wx2mqtt.model import (
     Action,
     ActionResult,
@@ -48,6 +48,8 @@ from wx2mqtt.wechat.backend import (
     any_login,
     ignore_name,
 )
+from wx2mqtt.wechat.ilink.protocol.endpoints import MAX_REPLIES_PER_MESSAGE
+from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 
 OWNER = Owner(handle=Handle("@me"), nickname="王小明", uin="211722515")
 WIFE = Contact(handle=Handle("@wife"), kind=ChatKind.FRIEND, nickname="晓梅", remark="老婆")
@@ -82,6 +84,10 @@ CAPABILITIES = Capabilities(
 )
 
 
+# After so long a poll is answered without news.
+POLL_SECONDS = 30.0
+
+
 @dataclass(frozen=True)
 class Pause:
     """WeChat takes that many seconds before what follows."""
@@ -113,7 +119,7 @@ class MemoryBackend(Backend):
     #: The steps of each renewal; without one its code expires.
     renewal_steps: deque[list[LoginStep | Exception | Pause]] = field(default_factory=deque)
     age: LoginAge | None = None
-    #: What each `receive` returns or raises; without one it waits.
+    #: What each `receive` returns or raises; without one it returns no news after a while.
     batches: deque[Batch | Exception | Pause] = field(default_factory=deque)
     #: How each `send` and `perform` ends; without one WeChat accepts.
     outcomes: deque[Receipt | ActionResult | BackendError | Pause] = field(default_factory=deque)
@@ -123,6 +129,12 @@ class MemoryBackend(Backend):
     #: The names that come with the bytes of a file.
     file_names: dict[str, str] = field(default_factory=dict)
     avatars: dict[Handle, MediaRef] = field(default_factory=dict)
+    #: How each `prepare` ends, in order; without one WeChat takes the file.
+    preparations: deque[BackendError | Pause] = field(default_factory=deque)
+    #: How many seconds each of these chats takes no message.
+    full_chats: dict[Handle, float] = field(default_factory=dict)
+    #: How many seconds each send to these chats takes, before its outcome.
+    slow_chats: dict[Handle, float] = field(default_factory=dict)
     windows: dict[Handle, ReplyWindow] = field(default_factory=dict)
     saved: Owner | None = None
     has_connection: bool = True
@@ -182,6 +194,21 @@ class MemoryBackend(Backend):
         """Delivers these items as one batch."""
         self.batches.append(Batch(cursor=Cursor(f"cursor-{next(self._numbers)}"), items=items, **more))
         self._news.set()
+
+    def write_as_owner(self, contact: Contact, text: str, message_id: str, **more: Any) -> Message:
+        """Delivers a message of the owner: typed on the phone, or the echo of what the bridge has sent."""
+        own: dict[str, Any] = {"id": message_id, "key": message_id, "sender": None, "from_self": True}
+        return self.write(contact, text, **{**own, **more})
+
+    def log_in_after(self, *seconds: float) -> None:
+        """Lets each of the next logins succeed only after so many seconds."""
+        for pause in seconds:
+            number = next(self._numbers)
+            cursor = Cursor(f"cursor-{number}")
+            logged_in = LoggedIn(
+                owner=self.owner, login_id=f"late-login-{number}", resumed=False, cursor=cursor
+            )
+            self.logins.append([Pause(pause), logged_in])
 
     def fail(self, *errors: Exception) -> None:
         """Lets the next calls of `receive` fail."""
@@ -244,7 +271,11 @@ class MemoryBackend(Backend):
         while True:
             while not self.batches:
                 self._news.clear()
-                await self._news.wait()
+                try:
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._news.wait()
+                except TimeoutError:
+                    return Batch(cursor=cursor)
             batch = self.batches.popleft()
             if isinstance(batch, Pause):
                 await asyncio.sleep(batch.seconds)
@@ -281,9 +312,17 @@ class MemoryBackend(Backend):
 
     async def prepare(self, draft: Draft) -> None:
         self.prepared.append(draft)
+        while self.preparations:
+            outcome = self.preparations.popleft()
+            if not isinstance(outcome, Pause):
+                raise outcome
+            await asyncio.sleep(outcome.seconds)
+            return
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         self.sent.append(SentDraft(draft, key, asyncio.get_running_loop().time()))
+        if seconds := self.slow_chats.get(draft.chat):
+            await asyncio.sleep(seconds)
         outcome = await self._outcome()
         return outcome if isinstance(outcome, Receipt) else Receipt(message_id=f"sent-{len(self.sent)}")
 
@@ -302,6 +341,9 @@ class MemoryBackend(Backend):
                 raise outcome
             return outcome
         return None
+
+    def seconds_until_sendable(self, chat: Handle) -> float:
+        return self.full_chats.get(chat, 0.0)
 
     def reply_window(self, handle: Handle) -> ReplyWindow | None:
         return self.windows.get(handle)
@@ -323,3 +365,37 @@ ILINK_LIKE: Mapping[str, Any] = {
     "actions": frozenset(),
     "has_filehelper": False,
 }
+
+
+class WindowBackend(MemoryBackend):
+    """A backend whose chats have iLink's reply window: what a person writes opens it, each draft counts in it."""
+
+    def __init__(self, **capabilities: Any) -> None:
+        usual = {"has_reply_window": True, "reply_quota": MAX_REPLIES_PER_MESSAGE, "part_limit": 2_000}
+        super().__init__(capabilities=replace(CAPABILITIES, **{**usual, **capabilities}))
+        self.chats: dict[Handle, ChatWindow] = {}
+
+    def message(
+        self, contact: Contact, text: str = "开灯", *, left: int = MAX_REPLIES_PER_MESSAGE, **more: Any
+    ) -> Message:
+        """Returns a message of a person, whose window takes so many messages then."""
+        message = super().message(contact, text, **more)
+        if not message.from_self:
+            sent = (message.time,) * (MAX_REPLIES_PER_MESSAGE - left)
+            self.chats[contact.handle] = ChatWindow(last_wrote=message.time, sent=sent)
+        return message
+
+    async def send(self, draft: Draft, key: SendKey) -> Receipt:
+        try:
+            receipt = await super().send(draft, key)
+        except WindowClosed as error:
+            self.chats[draft.chat] = self._chat(draft.chat).with_refusal(error.code)
+            raise
+        self.chats[draft.chat] = self._chat(draft.chat).with_sent(now_ms() + 1)
+        return receipt
+
+    def reply_window(self, handle: Handle) -> ReplyWindow:
+        return self.windows.get(handle) or self._chat(handle).reply_window(now_ms())
+
+    def _chat(self, handle: Handle) -> ChatWindow:
+        return self.chats.get(handle, ChatWindow())
