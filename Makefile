@@ -31,6 +31,9 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # What was asked for, as a shell takes it: to be repeated after something was installed.
 AGAIN = $(MAKECMDGOALS)$(if $(ARGS), ARGS='$(ARGS)')
 
+# The tests wait for the disk more than for anything else: what they store goes into memory, where there is enough.
+IN_MEMORY := $(shell [ "$$(df -Pm /dev/shm 2>/dev/null | awk 'END {print $$4}')" -gt 4000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
+
 # Set if the locale is Chinese: then what `make demo` says before there is a wx2mqtt is Chinese, too.
 ZH := $(filter zh%,$(firstword $(LC_ALL) $(LC_MESSAGES) $(LANG)))
 
@@ -69,7 +72,7 @@ run: .venv/ready  ## the real bridge; without a configuration with an embedded b
 	@$(BIN)/wx2mqtt run $(ARGS)
 
 test: .venv/ready  ## all tests but those with a word of their own; TESTS=path and ARGS=... narrow it down
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter tests,$(TESTS)),$(ELSEWHERE)) $(TESTS) $(ARGS)
+	@$(IN_MEMORY) $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter tests,$(TESTS)),$(ELSEWHERE)) $(TESTS) $(ARGS)
 
 # Against origin/main, or against HEAD in a clone without it; BASE= names another commit. ARGS=--list only prints them.
 test-changed: .venv/ready  ## the unit tests that belong to what was changed; BASE=main ARGS=--list
@@ -128,7 +131,7 @@ test-node-red: .venv/ready  ## deploy/node-red in a real Node-RED (npm, once, in
 	@$(BIN)/python -m pytest -n 4 --dist loadfile $(if $(filter tests,$(TESTS)),tests/node_red,$(TESTS)) $(ARGS)
 
 unit: .venv/ready  ## the tests that open no socket
-	@$(BIN)/python -m pytest tests/unit tests/bridge $(ARGS)
+	@$(IN_MEMORY) $(BIN)/python -m pytest tests/unit tests/bridge $(ARGS)
 
 lint: .venv/ready  ## formatting, ruff, mypy --strict and import contracts; all four, also when one fails
 	@bad=0; \
