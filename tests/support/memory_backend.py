@@ -114,10 +114,14 @@ class MemoryBackend(Backend):
     capabilities: Capabilities = CAPABILITIES
     owner: Owner = OWNER
     contacts: list[Contact] = field(default_factory=lambda: [WIFE, MOM, FAMILY])
+    #: How many seconds the list of contacts takes.
+    contacts_seconds: float = 0.0
     #: The steps of each login; without one it succeeds at once.
     logins: deque[list[LoginStep | Exception | Pause]] = field(default_factory=deque)
     #: The steps of each renewal; without one its code expires.
     renewal_steps: deque[list[LoginStep | Exception | Pause]] = field(default_factory=deque)
+    #: Each login goes on with the first one, whose handles stay valid.
+    keeps_login: bool = False
     age: LoginAge | None = None
     #: What each `receive` returns or raises; without one it returns no news after a while.
     batches: deque[Batch | Exception | Pause] = field(default_factory=deque)
@@ -225,9 +229,9 @@ class MemoryBackend(Backend):
     ) -> AsyncGenerator[LoginStep, None]:
         self.resume_flags.append(resume)
         self._login_number += 1
-        usual = LoggedIn(
-            owner=self.owner, login_id=f"login-{self._login_number}", resumed=False, cursor=Cursor("cursor-0")
-        )
+        is_kept = self.keeps_login and self._login_number > 1
+        login_id = "login-1" if is_kept else f"login-{self._login_number}"
+        usual = LoggedIn(owner=self.owner, login_id=login_id, resumed=is_kept, cursor=Cursor("cursor-0"))
         for step in self.logins.popleft() if self.logins else [usual]:
             if isinstance(step, Pause):
                 await asyncio.sleep(step.seconds)
@@ -263,6 +267,7 @@ class MemoryBackend(Backend):
         self.languages.append(language)
 
     async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
+        await asyncio.sleep(self.contacts_seconds)
         on_progress(len(self.contacts))
         yield tuple(self.contacts)
 

@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.bridge.commands.test_sender_account import own_message
 from tests.unit.bridge.commands_harness import CAPABILITIES, FakeBackend, running
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
-from wx2mqtt.model import Draft, Handle, Kind, ReplyWindow
+from wx2mqtt.model import ChatKind, Draft, Handle, Kind, Message, ReplyWindow
 from wx2mqtt.store.snapshots import start_new_stream
 
 PNG = base64.b64decode(
@@ -42,6 +41,20 @@ def window(monkeypatch):
 def open_window(harness, remaining):
     harness.wechat.windows[Handle("@wife")] = ReplyWindow(open=True, remaining=remaining)
     harness.sender.recheck()
+
+
+def own_message(message_id, text, time):
+    return Message(
+        key=message_id,
+        id=message_id,
+        chat=Handle("@wife"),
+        chat_kind=ChatKind.FRIEND,
+        sender=None,
+        from_self=True,
+        kind=Kind.TEXT,
+        text=text,
+        time=time,
+    )
 
 
 async def test_the_caption_goes_before_its_file_once_that_is_uploaded(harness):
