@@ -166,7 +166,7 @@ class BridgedAccount:
         content = payload if isinstance(payload, bytes | str) else json.dumps(payload)
         return self.broker.deliver(topic, content, **more)
 
-    async def request(self, name: str, **fields: Json) -> Any:
+    async def request(self, name: str, /, **fields: Any) -> Any:
         """Returns the answer to a request."""
         self.deliver(f"wx/bridge/request/{name}", fields)
         return await self.next(f"wx/bridge/response/{name}")

@@ -149,6 +149,8 @@ class MemoryBackend(Backend):
         #: The ids of the files that were asked for.
         self.downloads: list[str] = []
         self.performed: list[Action] = []
+        #: The key of each action.
+        self.action_keys: list[SendKey] = []
         #: `resume` of each login.
         self.resume_flags: list[bool] = []
         self.cursors: list[Cursor] = []
@@ -167,6 +169,17 @@ class MemoryBackend(Backend):
         return [(sent.draft.chat, sent.draft.text) for sent in self.sent]
 
     # What the test does as WeChat
+
+    def logged_in(self, **more: Any) -> LoggedIn:
+        """Returns the end of the current or next login as it usually is, for a script with other steps before."""
+        is_kept = self.keeps_login and self._login_number > 1
+        usual: dict[str, Any] = {
+            "owner": self.owner,
+            "login_id": "login-1" if is_kept else f"login-{self._login_number}",
+            "resumed": is_kept,
+            "cursor": Cursor("cursor-0"),
+        }
+        return LoggedIn(**{**usual, **more})
 
     def write(self, contact: Contact, text: str = "开灯", **more: Any) -> Message:
         """Delivers a message; returns it."""
@@ -229,10 +242,7 @@ class MemoryBackend(Backend):
     ) -> AsyncGenerator[LoginStep, None]:
         self.resume_flags.append(resume)
         self._login_number += 1
-        is_kept = self.keeps_login and self._login_number > 1
-        login_id = "login-1" if is_kept else f"login-{self._login_number}"
-        usual = LoggedIn(owner=self.owner, login_id=login_id, resumed=is_kept, cursor=Cursor("cursor-0"))
-        for step in self.logins.popleft() if self.logins else [usual]:
+        for step in self.logins.popleft() if self.logins else [self.logged_in()]:
             if isinstance(step, Pause):
                 await asyncio.sleep(step.seconds)
             elif isinstance(step, Exception):
@@ -333,6 +343,7 @@ class MemoryBackend(Backend):
 
     async def perform(self, action: Action, key: SendKey) -> ActionResult:
         self.performed.append(action)
+        self.action_keys.append(key)
         outcome = await self._outcome()
         return outcome if isinstance(outcome, ActionResult) else ActionResult()
 

@@ -21,13 +21,12 @@ from tests.support.fake_broker import FakeBroker
 from tests.support.repetitions import repetitions
 from tests.unit.bridge.commands_harness import CAPABILITIES, PEOPLE
 from tests.unit.bridge.contexts import context, shared
-from tests.unit.bridge.requests.request_harness import ALL
 from tests.unit.bridge.requests.test_unknown_keys import ACCOUNT_REQUESTS, COMMAND_REQUESTS
 from tests.unit.bridge.session_harness import FakeBackend
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.i18n import Language
-from wx2mqtt.model import ActionResult, Recall
+from wx2mqtt.model import Action, ActionResult
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import COMMAND_KEYS
 from wx2mqtt.store.blobs import Blobs
@@ -88,7 +87,10 @@ class CapableBackend(FakeBackend):
     """A backend that offers everything that a command or request may ask for."""
 
     capabilities = replace(
-        FakeBackend.capabilities, actions=ALL | {Recall}, media=CAPABILITIES.media, has_groups=True
+        FakeBackend.capabilities,
+        actions=frozenset(Action.__args__),
+        media=CAPABILITIES.media,
+        has_groups=True,
     )
 
     def set_language(self, language: Language) -> None:

@@ -15,7 +15,6 @@ from tests.support.fake_broker import FakeBroker
 from tests.support.rows import every_row
 from tests.unit.bridge.commands_harness import PEOPLE
 from tests.unit.bridge.contexts import context, shared
-from tests.unit.bridge.requests.request_harness import ALL
 from tests.unit.bridge.session_harness import FakeBackend
 from tests.unit.bridge.validation_harness import ValidationHarness
 from wx2mqtt.app.application import RunEnvironment, open_application
@@ -24,7 +23,7 @@ from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.requests.dispatcher import ActionHandler, Handler, SizedHandler
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n import Language
-from wx2mqtt.model import Json
+from wx2mqtt.model import Action, Json
 from wx2mqtt.settings.loader import load
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.journal import Journal
@@ -59,7 +58,7 @@ COMMAND_REQUESTS: dict[str, dict[str, Json]] = {
 class CapableBackend(FakeBackend):
     """A backend that offers every action."""
 
-    capabilities = replace(FakeBackend.capabilities, actions=ALL)
+    capabilities = replace(FakeBackend.capabilities, actions=frozenset(Action.__args__))
 
     def set_language(self, language: Language) -> None:
         """Does nothing."""
