@@ -221,6 +221,11 @@ class BridgedAccount:
             while not condition():  # noqa: ASYNC110 - on this loop a sleep takes no time
                 await asyncio.sleep(0.1)
 
+    async def wait_for_sends(self, count: int) -> list[str]:
+        """Returns what WeChat was asked to send, once it is at least so much."""
+        await self.wait_until(lambda: len(self.backend.sent) >= count)
+        return self.backend.contents
+
     async def next(self, topic: str) -> Any:
         """Returns the next publication of a topic that no call has returned yet, parsed where it is JSON."""
         number = self._returned.get(topic, 0)

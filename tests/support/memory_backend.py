@@ -125,8 +125,8 @@ class MemoryBackend(Backend):
     age: LoginAge | None = None
     #: What each `receive` returns or raises; without one it returns no news after a while.
     batches: deque[Batch | Exception | Pause] = field(default_factory=deque)
-    #: How each `send` and `perform` ends; without one WeChat accepts.
-    outcomes: deque[Receipt | ActionResult | BackendError | Pause] = field(default_factory=deque)
+    #: How each `send` and `perform` ends; without one, or with None, WeChat accepts.
+    outcomes: deque[Receipt | ActionResult | BackendError | Pause | None] = field(default_factory=deque)
     #: The bytes of each file, by the id in its locator; an error is raised. A list has a step for each download,
     #: the last one for all further ones; a tuple has the pieces of one.
     files: dict[str, Download | list[Download]] = field(default_factory=dict)
@@ -162,6 +162,12 @@ class MemoryBackend(Backend):
         self._numbers = itertools.count(1)
         self._login_number = 0
         self._news = asyncio.Event()
+
+    @property
+    def contents(self) -> list[str]:
+        """The texts of all drafts, and of those with a file its name, in order."""
+        drafts = [sent.draft for sent in self.sent]
+        return [draft.attachment.name if draft.attachment else draft.text for draft in drafts]
 
     @property
     def texts(self) -> list[tuple[Handle, str]]:

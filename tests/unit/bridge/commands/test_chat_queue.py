@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.bridge.commands.test_waiting_commands import by_priority, row
+from tests.unit.bridge.contexts import context, settings
 from wx2mqtt.bridge.commands import chat_queue
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.results import final_result
+from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
+from wx2mqtt.bridge.commands.window_wait import WindowWait
 from wx2mqtt.model import PersonId, Status
+from wx2mqtt.settings.schema import Hold
 from wx2mqtt.store.command_records import CommandRow
 
 
@@ -102,3 +110,25 @@ def test_a_command_that_is_ending_is_no_longer_in_the_order_and_no_longer_curren
     assert (queue.waiting.rows, [*queue.rows]) == ([second], [1, 2])
     queue.remove(1)
     assert (queue.endings, [*queue.rows]) == ({}, [2])
+
+
+@given(st.lists(st.sampled_from(["high", "normal", "low"]), max_size=30), st.integers(0, 10))
+def test_no_held_command_is_given_up_for_one_that_is_less_important_or_older(
+    priorities: Sequence[str], most: int
+):
+    queue = ChatQueue(PersonId(1))
+    for number, priority in enumerate(priorities, 1):
+        queue.append(held_row(number, priority))
+    absent: Any = None
+    ctx = context(settings=settings(hold=Hold(max=most)))
+    window_wait = WindowWait(ctx, absent, WaitingCommands(absent), absent)
+    ranks = ("high", "normal", "low")
+    while (gone := window_wait.find_excess(queue)) is not None:
+        queue.remove(gone.id)
+        for kept in queue.waiting.rows:
+            assert ranks.index(kept.command.priority) <= ranks.index(gone.command.priority)
+            assert kept.command.priority != gone.command.priority or kept.id > gone.id
+    assert len(queue.rows) == min(most, len(priorities))
+    assert Counter(row.command.priority for row in queue.waiting.rows)["high"] == min(
+        most, priorities.count("high")
+    )
