@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -162,6 +163,27 @@ async def test_a_client_that_sends_no_request_does_not_keep_a_broken_service_fro
     async with running_web_server(library) as (server, http), connect(server) as silent:
         assert await silent.read_to_end() == b""
         assert (await http.get("/")).status_code == 500
+
+
+@pytest.mark.parametrize(
+    ("module", "status"), [("wx2mqtt.web.broken", 500), ("wx2mqtt.web.routes", 200)], ids=["broken", "whole"]
+)
+async def test_a_want_of_file_descriptors_at_the_first_connection_passes(
+    library, monkeypatch, module, status
+):
+    failures = [OSError(errno.EMFILE, "Too many open files")] * 2
+    duplicate = socket.socket.dup
+
+    def fail_at_first(listener: socket.socket) -> socket.socket:
+        if failures:
+            raise failures.pop()
+        return duplicate(listener)
+
+    monkeypatch.setattr(server_module, "SERVICE_MODULE", module)
+    monkeypatch.setattr(server_module, "FAILURE_PAUSE_SECONDS", 0.01)
+    async with running_web_server(library) as (_, http):
+        monkeypatch.setattr(socket.socket, "dup", fail_at_first)
+        assert (await http.get("/media/a1")).status_code == status
 
 
 @pytest.mark.parametrize("path", TRICKS)

@@ -45,6 +45,9 @@ LISTEN_BACKLOG = 512  # connections that the kernel queues; they cost no file de
 # A connection that is answered without the service must bring a whole head in this time.
 FAILURE_HEAD_SECONDS = 2.0
 
+# After this time a service that could not be loaded is tried again for those who still wait.
+FAILURE_PAUSE_SECONDS = 1.0
+
 # A service that cannot be loaded is logged once in this time.
 FAILURE_LOG_SECONDS = 60.0
 
@@ -159,23 +162,29 @@ class WebServer:
         except Exception:  # whatever is missing or broken, the bridge goes on without its pages
             if self._failure_log.is_due():
                 log.exception("web server cannot be loaded", url=self.url)
-            await self._answer_waiting_connections()
+            if not await self._answer_waiting_connections():
+                await asyncio.sleep(FAILURE_PAUSE_SECONDS)
             self._await_connection()
             return
         self._service = service
         service.set_language(self._language)
         await self._server.start_serving()
-        self._listen()
+        with suppress(OSError):  # too many files are open: then the queue stays as short as asyncio makes it
+            self._listen()
 
-    async def _answer_waiting_connections(self) -> None:
-        """Says that the service cannot be loaded to those who have connected, and closes the connections."""
+    async def _answer_waiting_connections(self) -> bool:
+        """Says that the service cannot be loaded to those who have connected, and closes the connections.
+
+        Returns whether there was one: without a file descriptor left none can be accepted.
+        """
         bridge = self._bridge or BridgeState()
         explanation = server_text(self._language, "not_loaded")
         answer = partial(_failure_answer, bridge=bridge, explanation=explanation)
-        async with asyncio.TaskGroup() as tasks:
-            for listener in self._server.sockets:
-                for connection in _accept_waiting(listener):
-                    tasks.create_task(_answer_once(connection, answer))
+        connections = [
+            connection for listener in self._server.sockets for connection in _accept_waiting(listener)
+        ]
+        await asyncio.gather(*(_answer_once(connection, answer) for connection in connections))
+        return bool(connections)
 
     def _connection(self) -> HttpConnection:
         assert self._service is not None, "nothing is accepted before it is loaded"
@@ -200,12 +209,9 @@ class WebServer:
 
 def _accept_waiting(listener: socket.socket) -> Iterator[socket.socket]:
     """Yields connections that wait in the kernel, at most `MAX_ACCEPTS_PER_TURN`."""
-    with listener.dup() as duplicate:
+    with suppress(OSError), listener.dup() as duplicate:  # none waits any more, or too many files are open
         for _ in range(MAX_ACCEPTS_PER_TURN):
-            try:
-                connection, _ = duplicate.accept()
-            except OSError:  # none waits any more, or there is no file descriptor for it
-                return
+            connection, _ = duplicate.accept()
             yield connection
 
 
