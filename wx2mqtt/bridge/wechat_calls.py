@@ -67,6 +67,11 @@ class WeChatCalls:
         return self.online and self._ctx.backend.has_connection
 
     @property
+    def may_send_now(self) -> bool:
+        """Whether a message need not wait for a login or a connection."""
+        return self.is_connected and not self.stopping
+
+    @property
     def throttled_seconds(self) -> float:
         """Seconds until the throttling by WeChat ends; 0 without one."""
         return max(0.0, self._throttled_until - loop_time())

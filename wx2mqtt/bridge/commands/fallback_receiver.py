@@ -133,7 +133,7 @@ class FallbackReceiver:
             START_WAIT_SECONDS,
         )
         is_throttled = calls.throttled_seconds > TEXT_WAIT_SECONDS
-        return calls.may_send and not is_throttled and not stopped.is_set()
+        return calls.may_send_now and not is_throttled and not stopped.is_set()
 
     async def _new_command(
         self, command_id: str, fingerprint: str, user: str, message: FallbackMessage

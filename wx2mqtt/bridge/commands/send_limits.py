@@ -92,8 +92,7 @@ class SendLimits:
 
     def seconds_until_allowed(self, command: AnyCommand) -> float:
         """Returns the same without the pause of a chat, for a command that is in no queue yet."""
-        is_connected = self._calls.is_connected and not self._calls.stopping
-        if not is_connected or self._resolver.is_person_pending(command):
+        if not self._calls.may_send_now or self._resolver.is_person_pending(command):
             return FOREVER
         window = self._window_wait.window_closed_to(command)
         if window is not None:

@@ -134,6 +134,13 @@ async def test_a_fallback_message_does_not_wait_for_a_closed_reply_window(harnes
     assert (result.status, result.code) == (Status.FAILED, "window_closed")
 
 
+async def test_an_account_without_a_connection_delivers_no_fallback_message(harness: SenderHarness):
+    harness.backend.has_connection = False
+    async with receiving_account(harness) as account:
+        assert await account.deliver() is AlertOutcome.FAILED
+    assert await stored_result(harness) is None
+
+
 async def test_an_account_that_is_logged_out_delivers_no_fallback_message(harness: SenderHarness):
     async with receiving_account(harness, online=False) as account:
         account.login.state = LoginState.WAITING_FOR_SCAN
