@@ -1,6 +1,6 @@
 """The URLs of commands, in memory: the test says what each of them answers, and sees which were fetched.
 
-web.answers["http://h/bell.png"] = [Pause(20), PNG]
+web.answers["http://h/bell.png"] = [(Pause(20), PNG)]
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import Any
 
 from tests.support.memory_backend import Pause
 
+Piece = bytes | Exception | Pause
+
 
 @dataclass
 class MemoryWeb:
     """In place of `UrlFetcher`."""
 
-    #: What each URL answers, in order; the last answer is repeated. What follows a pause is the same answer.
-    answers: dict[str, list[bytes | Exception | Pause]] = field(default_factory=dict)
+    #: What each URL answers, in order; the last answer is repeated. A tuple has the pieces of one.
+    answers: dict[str, list[Piece | tuple[Piece, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.fetched: list[str] = []
@@ -29,13 +31,11 @@ class MemoryWeb:
         self.fetched.append(url)
         self.limits.append(limits)
         answers = self.answers[url]
-        for answer in [*answers]:
-            if len(answers) > 1:
-                answers.remove(answer)
-            if isinstance(answer, Pause):
-                await asyncio.sleep(answer.seconds)
-            elif isinstance(answer, Exception):
-                raise answer
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        for piece in answer if isinstance(answer, tuple) else (answer,):
+            if isinstance(piece, Exception):
+                raise piece
+            if isinstance(piece, Pause):
+                await asyncio.sleep(piece.seconds)
             else:
-                yield answer
-                return
+                yield piece
