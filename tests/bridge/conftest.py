@@ -6,15 +6,17 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.account_rig import BridgedAccount, opened_bridge
-from tests.support.memory_backend import MemoryBackend
+from tests.support.memory_backend import WIFE, MemoryBackend
 from tests.support.single_thread import SingleThreadLoop
 from tests.support.sockets import refuse_sockets
+from wx2mqtt.errors import LoggedOut
 
 MEMORY = Path("/dev/shm")
 
@@ -60,3 +62,11 @@ async def open_bridge(store_folder: Path) -> AsyncIterator[OpenBridge]:
 async def bridge(open_bridge: OpenBridge) -> BridgedAccount:
     """A bridge with the usual settings that is online at both ends."""
     return await open_bridge()
+
+
+async def rename_wife(bridge: BridgedAccount) -> None:
+    """Gives her the remark 梅 at a new login: 梅 is her topic name then, and of 老婆 it is not certain who that is."""
+    bridge.backend.contacts[0] = replace(WIFE, remark="梅")
+    bridge.backend.fail(LoggedOut("elsewhere"))
+    await bridge.wait_until(lambda: "梅" in str(bridge.last("wx/contacts")))
+    await bridge.pass_time(5)

@@ -37,6 +37,7 @@ from wx2mqtt.model import Json
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Settings
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.database import ignore_commit_point
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.mapped_files import ProcessingMarks, PubackLog
@@ -71,8 +72,14 @@ class BridgedAccount:
     """One account on an open store. `start` runs it; `stop` ends it in order, `kill` as a killed process does."""
 
     def __init__(
-        self, stores: Stores, settings: AccountSettings, backend: MemoryBackend, broker: MemoryBroker
+        self,
+        folder: Path,
+        stores: Stores,
+        settings: AccountSettings,
+        backend: MemoryBackend,
+        broker: MemoryBroker,
     ) -> None:
+        self.folder = folder
         self.stores = stores
         self.settings = settings
         self.backend = backend
@@ -171,10 +178,10 @@ class BridgedAccount:
         self.deliver(f"wx/bridge/request/{name}", fields)
         return await self.next(f"wx/bridge/response/{name}")
 
-    async def send(self, user: str, command: str | Mapping[str, Any], **more: Any) -> Any:
-        """Gives a command and returns its result."""
+    async def send(self, user: str, command: bytes | str | Mapping[str, Any], **more: Any) -> Any:
+        """Gives a command on `out/<user>`, or on a level below it, and returns its result."""
         self.deliver(f"wx/out/{user}", command, **more)
-        return await self.result(user)
+        return await self.result(user.partition("/")[0])
 
     async def publish(self, *topics: str, **more: Any) -> None:
         """Publishes on each of these topics, as a component of the account does; `more` are other fields."""
@@ -271,6 +278,19 @@ class BridgedAccount:
     def state(self) -> str:
         return str(self.account.login.state)
 
+    @property
+    def journal(self) -> Journal:
+        return self.account.ctx.journal
+
+    async def commands(self) -> list[CommandRow]:
+        """Returns all stored commands, the oldest first."""
+        return (await self.journal.commands.list_newest(limit=10_000))[::-1]
+
+    @property
+    def stored_files(self) -> list[bytes]:
+        """The bytes of each file in the store, also of those that are not complete, in order."""
+        return sorted(path.read_bytes() for path in (self.folder / "media").rglob("*") if path.is_file())
+
     async def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Returns rows of the store."""
         return [tuple(row) for row in await self.stores.database.fetch(statement, values)]
@@ -293,6 +313,35 @@ def _parsed(sent: SentPublication) -> Any:
     return json.loads(sent.payload)
 
 
+def hold_calls(owner: Any, name: str, *, after: bool = False) -> asyncio.Event:
+    """Lets each call of a coroutine function of an object wait until the returned event is set.
+
+    With `after` the work is done at once, and its end is held.
+    """
+    call, gate = getattr(owner, name), asyncio.Event()
+
+    async def wait(*args: Any, **options: Any) -> Any:
+        if not after:
+            await gate.wait()
+        returned = await call(*args, **options)
+        await gate.wait()
+        return returned
+
+    setattr(owner, name, wait)
+    return gate
+
+
+def fail_next_call(owner: Any, name: str, error: Exception) -> None:
+    """Lets the next call of a coroutine function of an object raise an error."""
+    call = getattr(owner, name)
+
+    async def fail(*_args: Any, **_options: Any) -> Any:
+        setattr(owner, name, call)
+        raise error
+
+    setattr(owner, name, fail)
+
+
 @asynccontextmanager
 async def opened_bridge(
     folder: Path, backend: MemoryBackend | None = None, **sections: Any
@@ -306,7 +355,7 @@ async def opened_bridge(
         stores = await stack.enter_async_context(
             open_stores(LoadedSettings(settings=whole, path=None), {}, ignore_commit_point)
         )
-        bridge = BridgedAccount(stores, settings, backend or MemoryBackend(), MemoryBroker())
+        bridge = BridgedAccount(folder, stores, settings, backend or MemoryBackend(), MemoryBroker())
         await bridge.open()
         stack.push_async_callback(bridge.kill)
         yield bridge

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from wx2mqtt.errors import ConnectionDropped, NotConnected, PublishRefused
@@ -164,6 +164,12 @@ class MemoryBroker:
         self._listener.on_delivery(delivery)
         return delivery
 
+    def redeliver(self, delivery: Delivery, **changes: Any) -> Delivery:
+        """Delivers the same once more, as a broker does on a new connection."""
+        more = {field.name: getattr(delivery, field.name) for field in fields(delivery) if field.init}
+        del more["connection_number"]
+        return self.deliver(**{**more, "dup": True, **changes})
+
     def send_puback(self, *publications: SentPublication) -> None:
         """Acknowledges these publications; without arguments all that have no answer yet."""
         for sent in publications or tuple(self.unacknowledged):
@@ -185,6 +191,11 @@ class MemoryBroker:
             error = NotConnected()
 
     # What the test looks at
+
+    @property
+    def pubacks(self) -> list[tuple[int, int]]:
+        """The connection and the packet id of each delivery that the bridge has acknowledged, in order."""
+        return [(delivery.connection_number, delivery.mid) for delivery in self.acknowledged]
 
     @property
     def topics(self) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.rows import every_row
 from wx2mqtt.aio import MAX_BYTES_ON_LOOP
+from wx2mqtt.bridge import wechat_calls
 from wx2mqtt.bridge.repeats import (
     checksum_of_content,
     delivery_mark,
@@ -16,6 +17,7 @@ from wx2mqtt.bridge.repeats import (
     is_large,
     payload_fingerprint,
 )
+from wx2mqtt.bridge.wechat_calls import new_key
 from wx2mqtt.model import Button, Command
 from wx2mqtt.mqtt.broker import Delivery
 
@@ -102,3 +104,10 @@ def test_a_delivery_is_the_same_by_packet_id_topic_payload_and_correlation_data(
 def test_only_a_payload_that_would_hold_up_the_loop_is_large():
     assert not is_large(bytes(MAX_BYTES_ON_LOOP))
     assert is_large(bytes(MAX_BYTES_ON_LOOP + 1))
+
+
+def test_a_key_is_digits_and_unlike_others(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(wechat_calls, "now_ms", lambda: 1_795_600_800_000)  # many are accepted in one moment
+    keys = {new_key() for _ in range(5000)}
+    assert all(key.isdigit() and 10 <= len(key) <= 20 for key in keys)
+    assert len(keys) == 5000
