@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.support.rows import every_row
-from wx2mqtt.bridge.login_state import NEEDS, TRANSITIONS, LoginStatus
+from wx2mqtt.bridge.login_state import NEEDS, TRANSITIONS, LoginStatus, required_of_person
 from wx2mqtt.model import LoginState as S
 from wx2mqtt.model import Needs
+from wx2mqtt.wechat.backend import CodeRequired, ConfirmOnPhone, Scanned
 
 NOW = 1_795_600_000_123
 
@@ -82,3 +83,10 @@ def test_every_state_can_come_and_from_each_there_is_a_way_online():
     assert reachable(S.STARTING) == set(S)
     for state in S:
         assert S.ONLINE in reachable(state), state
+
+
+def test_each_login_step_has_its_message_and_its_need():
+    assert required_of_person(ConfirmOnPhone()) == ("ask_phone", Needs.CONFIRM)
+    assert required_of_person(Scanned()) == ("confirm", Needs.CONFIRM)
+    assert required_of_person(CodeRequired()) == ("type_code", Needs.CODE)
+    assert required_of_person(CodeRequired(wrong=True)) == ("wrong_code", Needs.CODE)

@@ -18,6 +18,7 @@ from wx2mqtt.mqtt.commands import (
     COMMAND_KEYS,
     FILE_KINDS,
     read_command,
+    read_digits,
     read_integer,
     read_request,
 )
@@ -393,3 +394,14 @@ def test_the_refusal_of_a_number_names_the_smallest_that_is_accepted(minimum, en
     assert rejection_text("en", caught.value) == english
     assert rejection_text("zh", caught.value) == chinese
     assert read_integer({"limit": minimum}, "limit", minimum=minimum) == minimum
+
+
+@every_row("code", ["", " ", "12a", "١٢", "1" * 13, -5, 1.5, True, None, [], {}])
+def test_what_is_no_number_is_said_to_be_none(code):
+    with pytest.raises(BadCommand, match="bad_value"):
+        read_digits({"code": code}, "code")
+
+
+@every_row(("code", "typed"), [("0", "0"), (" 123456\n", "123456"), (7, "7"), ("0" * 12, "0" * 12)])
+def test_digits_are_taken_as_they_are_typed(code, typed):
+    assert read_digits({"code": code}, "code") == typed
