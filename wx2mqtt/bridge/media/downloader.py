@@ -63,7 +63,8 @@ STORE_FULL_POLL_SECONDS = 5.0
 MAX_DISK_PAUSE_SECONDS = 30.0
 # The longest pause between two downloads while all of them fail.
 MAX_FAILURE_PAUSE_SECONDS = 60.0
-# The longest sleep until the next due time is computed again: the system clock may have been set.
+# The longest sleep until the next due time is computed again: the system clock may have been set, and the
+# watchdog expects a heartbeat (`WATCHDOG_LIMIT_SECONDS`).
 MAX_SLEEP_SECONDS = 60.0
 
 
@@ -168,9 +169,9 @@ class MediaDownloader:
         if self._ctx.shared.exceeded_limit():
             return STORE_FULL_POLL_SECONDS
         pause = max(self._not_before, self._failure_pause_until) - loop_time()
-        if pause > 0:
-            return pause
-        return min((due - now_ms()) / 1000, MAX_SLEEP_SECONDS)
+        if pause <= 0:
+            pause = (due - now_ms()) / 1000
+        return min(pause, MAX_SLEEP_SECONDS)
 
     def _may_fetch(self, row: MediaRow) -> bool:
         """Returns whether a job may be downloaded: without `media.download` only if a client requested it."""
