@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from tests.support.account_rig import account_settings
+from tests.support.memory_backend import WIFE, MemoryBackend
 from tests.support.rows import every_row
-from tests.unit.bridge.contexts import settings
 from tests.unit.bridge.media.rows import BLOB, NOW, REF, row
-from tests.unit.bridge.session_harness import message
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.media.media_payloads import (
     THUMBNAIL_DELAY_MS,
@@ -21,10 +21,9 @@ from wx2mqtt.bridge.media.media_payloads import (
 )
 from wx2mqtt.model import Kind, MediaRef, Message
 from wx2mqtt.mqtt.payloads import encode
-from wx2mqtt.settings.schema import Media
 from wx2mqtt.store.records import MediaPart, MediaState
 
-SETTINGS = settings()
+SETTINGS = account_settings()
 SMALL = MediaRef(locator={"call": "thumbnail", "msgid": "77"})
 
 
@@ -33,7 +32,9 @@ def media_object(received: Message, given: AccountSettings = SETTINGS) -> Any:
 
 
 def picture(**more: Any) -> Message:
-    return message("77", "[图片]", **{"kind": Kind.IMAGE, "media": REF, "thumbnail": SMALL, **more})
+    return MemoryBackend().message(
+        WIFE, "[图片]", **{"id": "77", "kind": Kind.IMAGE, "media": REF, "thumbnail": SMALL, **more}
+    )
 
 
 def test_a_picture_says_from_the_start_where_its_bytes_will_be():
@@ -62,17 +63,14 @@ def test_small_pictures_come_after_the_things_themselves():
 
 
 def test_where_nothing_is_to_be_downloaded_it_waits_to_be_asked_for():
-    assert [job.due for job in media_jobs(picture(), settings(media=Media(download=False)), NOW)] == [
-        None,
-        None,
-    ]
+    given = account_settings(media={"download": False})
+    assert [job.due for job in media_jobs(picture(), given, NOW)] == [None, None]
 
 
 def test_the_url_is_whole_where_our_address_from_outside_is_known_and_absent_without_a_server():
-    assert media_object(picture(), settings(media_base_url="https://home.example/wx"))["url"].startswith(
-        "https://home.example/wx/media/"
-    )
-    nowhere = media_object(picture(), settings(media_base_url=None))
+    outside = replace(SETTINGS, media_base_url="https://home.example/wx")
+    assert media_object(picture(), outside)["url"].startswith("https://home.example/wx/media/")
+    nowhere = media_object(picture(), replace(SETTINGS, media_base_url=None))
     assert "url" not in nowhere
     assert nowhere["thumbnail"] == {"state": "pending"}
 
@@ -92,15 +90,15 @@ def test_a_sticker_without_any_bytes_has_no_url():
 @every_row(
     ("rules", "media", "waits"),
     [
-        (Media(inline_below=100), REF, True),
-        (Media(inline_below=1), replace(REF, size=10**9), True),  # what was announced is not looked at
-        (Media(), REF, False),
-        (Media(inline_below=100, download=False), REF, False),
-        (Media(inline_below=100), None, False),
+        ({"inline_below": 100}, REF, True),
+        ({"inline_below": 1}, replace(REF, size=10**9), True),  # what was announced is not looked at
+        ({}, REF, False),
+        ({"inline_below": 100, "download": False}, REF, False),
+        ({"inline_below": 100}, None, False),
     ],
 )
 def test_a_message_waits_for_its_file_only_where_small_files_are_put_into_messages(rules, media, waits):
-    given = settings(media=rules)
+    given = account_settings(media=rules)
     assert waits_for_file(media_jobs(picture(media=media), given, NOW), given) is waits
 
 
