@@ -63,6 +63,14 @@ async def journal(database: Database, clock: Clock) -> Journal:
 
 
 @pytest.fixture
+async def work(database: Database, clock: Clock) -> Journal:
+    """The journal of another account in the same database."""
+    journal = Journal(database, "work", clock)
+    await journal.open()
+    return journal
+
+
+@pytest.fixture
 def read_only_folder() -> Iterator[Path]:
     """A folder that is read-only within `unprivileged`."""
     folder = Path(tempfile.mkdtemp(prefix="wx2mqtt-"))

@@ -7,16 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from wx2mqtt.model import Blob, ChatKind, Command, Handle, Json, MediaRef, PersonId, Result, SendKey, Status
-from wx2mqtt.store.command_records import DeliveryMark, NewCommand, ReplyTarget
-from wx2mqtt.store.person_records import Person
-from wx2mqtt.store.records import (
-    MediaPart,
-    NewEvent,
-    NewMedia,
-    NewMessage,
-    NewPublication,
+from wx2mqtt.model import (
+    Blob,
+    ChatKind,
+    Command,
+    Cursor,
+    Handle,
+    Json,
+    MediaRef,
+    PersonId,
+    Result,
+    SendKey,
+    Status,
 )
+from wx2mqtt.store.command_records import CommandRow, DeliveryMark, NewCommand, ReplyTarget
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.person_records import NO_CHANGES, Person
+from wx2mqtt.store.records import MediaPart, NewEvent, NewMedia, NewMessage, NewPublication, RecordResult
 
 
 def message(key: str, *, user: str = "wife", text: str = "开灯 ☀", topic: str = "") -> NewMessage:
@@ -153,3 +160,36 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 def chmod(path: Path, mode: int) -> None:
     path.chmod(mode)
+
+
+async def accept(journal: Journal, *new: NewCommand) -> list[CommandRow]:
+    """Accepts commands that are all new or repeats; returns their rows."""
+    rows = [accepted.row for accepted in await journal.commands.accept(new)]
+    assert all(rows)
+    return [row for row in rows if row]
+
+
+async def command_row(journal: Journal, command_id: str) -> CommandRow:
+    row = await journal.commands.get(command_id)
+    assert row is not None
+    return row
+
+
+async def record(journal: Journal, *items: NewMessage | NewEvent, cursor: str | None = None) -> RecordResult:
+    """Records messages and events as of one answer of WeChat."""
+    return await journal.received.record(
+        items, NO_CHANGES, None if cursor is None else Cursor(cursor), "login"
+    )
+
+
+async def waiting_ids(journal: Journal) -> list[int]:
+    return [row.id for row in await journal.outbox.list_waiting(0, 100_000)]
+
+
+async def publish_all(journal: Journal) -> None:
+    await journal.outbox.mark_published(await waiting_ids(journal))
+
+
+async def topics(journal: Journal) -> list[str]:
+    """Returns the topics of the publications that wait."""
+    return [row.topic for row in await journal.outbox.list_waiting(0, 1000)]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.unit.store.conftest import Clock
-from tests.unit.store.make import event, message, publication
+from tests.unit.store.make import event, message, publication, publish_all, record, topics, waiting_ids
 from wx2mqtt.model import Json
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.outbox import DiscoveryRecord
-from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.records import NewPublication, OutboxRow
 
 ANNOUNCED = DiscoveryRecord(
@@ -22,60 +22,37 @@ ANNOUNCED = DiscoveryRecord(
 )
 
 
-async def test_a_new_account_has_announced_nothing(journal: Journal) -> None:
-    assert await journal.discovery.load() == DiscoveryRecord()
-
-
-async def test_an_account_that_was_never_opened_has_announced_nothing(database: Database) -> None:
-    assert await Journal(database, "nobody").discovery.load() == DiscoveryRecord()
-
-
 async def test_the_last_discovery_record_of_each_account_is_stored(
-    database: Database, journal: Journal
+    database: Database, journal: Journal, work: Journal
 ) -> None:
-    other = Journal(database, "work")
-    await other.open()
+    assert await journal.discovery.load() == DiscoveryRecord()
     await journal.discovery.save(DiscoveryRecord(topics=("a",)))
     await journal.discovery.save(ANNOUNCED)
     stored = await journal.discovery.load()
     assert (stored.topics, stored.components) == (ANNOUNCED.topics, ANNOUNCED.components)
     assert stored.ids["老婆"] == "lao_po_0123ab"
-    assert await other.discovery.load() == DiscoveryRecord()
+    for other in (work, Journal(database, "never opened")):
+        assert await other.discovery.load() == DiscoveryRecord()
 
 
 async def _record(journal: Journal, *users: str) -> list[int]:
     """Records one message for each user; returns the ids of their rows."""
-    items = [message(f"{journal.rows.now()}-{n}-{user}", user=user) for n, user in enumerate(users)]
-    await journal.received.record(items, NO_CHANGES, None, "")
-    return [row.id for row in await journal.outbox.list_waiting(0, 1000)][-len(users) :]
-
-
-async def _waiting(journal: Journal) -> list[int]:
-    return [row.id for row in await journal.outbox.list_waiting(0, 1000)]
+    await record(journal, *(message(f"{n}-{user}", user=user) for n, user in enumerate(users)))
+    return await waiting_ids(journal)
 
 
 async def test_a_publication_is_read_as_it_was_added(journal: Journal, clock: Clock) -> None:
-    new = NewPublication(
-        topic="a/b",
-        payload=bytes(range(256)),
-        category="response",
-        content_type="text/plain",
-        correlation=b"\0\xff",
-        expiry=60,
-    )
-    await journal.outbox.add([new])
+    fields: dict[str, Any] = {
+        "topic": "a/b",
+        "payload": bytes(range(256)),
+        "category": "response",
+        "content_type": "text/plain",
+        "correlation": b"\0\xff",
+        "expiry": 60,
+    }
+    await journal.outbox.add([NewPublication(**fields)])
     (row,) = await journal.outbox.list_waiting(0, 10)
-    assert row == OutboxRow(
-        id=row.id,
-        topic="a/b",
-        payload=bytes(range(256)),
-        category="response",
-        created=clock.now,
-        content_type="text/plain",
-        correlation=b"\0\xff",
-        expiry=60,
-        user="",
-    )
+    assert row == OutboxRow(id=row.id, created=clock.now, user="", **fields)
 
 
 async def test_rows_come_in_pages(journal: Journal) -> None:
@@ -102,96 +79,77 @@ async def test_the_rows_of_a_topic_are_listed_up_to_a_given_row(journal: Journal
     assert [row.id for row in await journal.outbox.list_waiting_in_topic("wx/in/bob", 0, d, 10)] == [b]
 
 
-async def test_a_published_row_does_not_wait_any_more(journal: Journal) -> None:
+async def test_a_published_row_does_not_wait_and_is_not_rejected_any_more(journal: Journal) -> None:
     a, b, c = await _record(journal, "wife", "bob", "eve")
     await journal.outbox.mark_published([a, c])
-    assert await _waiting(journal) == [b]
+    assert await waiting_ids(journal) == [b]
     await journal.outbox.mark_published([a, 999_999])
-    assert await _waiting(journal) == [b]
+    await journal.outbox.mark_rejected([a], "too large")
+    assert await waiting_ids(journal) == [b]
+    assert await journal.outbox.list_rejected() == []
 
 
-async def test_rows_of_another_account_cannot_be_changed(database: Database, journal: Journal) -> None:
-    other = Journal(database, "work")
-    await other.open()
+async def test_rows_of_another_account_cannot_be_changed(journal: Journal, work: Journal) -> None:
     ids = await _record(journal, "wife")
-    await other.outbox.mark_published(ids)
-    await other.outbox.mark_rejected(ids, "no")
-    assert await other.outbox.drop_topic("wx/in/wife", "no") == 0
-    assert await _waiting(journal) == ids
+    await work.outbox.mark_published(ids)
+    await work.outbox.mark_rejected(ids, "no")
+    assert await work.outbox.drop_topic("wx/in/wife", "no") == 0
+    assert await waiting_ids(journal) == ids
 
 
-async def test_a_rejected_row_does_not_wait_and_can_be_requeued(journal: Journal) -> None:
+async def test_a_rejected_row_does_not_wait_and_can_be_requeued_or_acknowledged_late(
+    journal: Journal,
+) -> None:
     a, b = await _record(journal, "wife", "bob")
     await journal.outbox.mark_rejected([a], "too large")
-    assert await _waiting(journal) == [b]
+    assert await waiting_ids(journal) == [b]
     ((row, reason),) = await journal.outbox.list_rejected()
     assert (row.id, row.topic, reason) == (a, "wx/in/wife", "too large")
     assert await journal.outbox.requeue_rejected([a, b]) == 1
-    assert await _waiting(journal) == [a, b]
-    assert await journal.outbox.list_rejected() == []
-
-
-async def test_a_published_row_is_not_rejected_any_more(journal: Journal) -> None:
-    (a,) = await _record(journal, "wife")
-    await journal.outbox.mark_published([a])
-    await journal.outbox.mark_rejected([a], "too large")
-    assert await journal.outbox.list_rejected() == []
-
-
-async def test_a_late_acknowledgement_makes_a_rejected_row_published(journal: Journal) -> None:
-    (a,) = await _record(journal, "wife")
+    assert await waiting_ids(journal) == [a, b]
     await journal.outbox.mark_rejected([a], "connection lost")
     await journal.outbox.mark_published([a])
     assert await journal.outbox.list_rejected() == []
-    assert await _waiting(journal) == []
+    assert await waiting_ids(journal) == [b]
 
 
 async def test_dropped_rows_of_a_topic_stay_counted(journal: Journal) -> None:
     _, b, _ = await _record(journal, "wife", "bob", "wife")
     assert await journal.outbox.drop_topic("wx/in/wife", "refused") == 2
     assert await journal.outbox.drop_topic("wx/in/wife", "refused") == 0
-    assert await _waiting(journal) == [b]
+    assert await waiting_ids(journal) == [b]
     assert (await journal.stats()).dropped == 2
 
 
 async def test_expired_rows_count_as_no_loss_and_are_pruned_like_published_ones(
     journal: Journal, clock: Clock
 ) -> None:
+    """The id of a row is never given again: the publisher continues after the last one that it has read."""
     await journal.outbox.add([publication("a"), publication("b"), publication("c")])
-    a, b, c = await _waiting(journal)
+    a, b, c = await waiting_ids(journal)
     await journal.outbox.mark_published([b])
     for _ in range(2):
         await journal.outbox.drop_expired([a, b])
-        assert await _waiting(journal) == [c]
+        assert await waiting_ids(journal) == [c]
     stats = await journal.stats()
     assert (stats.dropped, stats.set_aside) == (0, 0)
+    await journal.outbox.mark_published([c])
     clock.now += 10 * 86_400_000
-    assert (await journal.retention.prune(clock.now, 0, 0)).publications == 2
-
-
-async def test_a_row_id_is_never_given_again(journal: Journal, clock: Clock) -> None:
-    """The publisher continues after the last row that it has read."""
+    assert (await journal.retention.prune(clock.now, 0, 0)).publications == 3
     await journal.outbox.add([publication()])
-    (old,) = await _waiting(journal)
-    await journal.outbox.mark_published([old])
-    clock.now += 10 * 86_400_000
-    assert (await journal.retention.prune(clock.now, 0, 0)).publications == 1
-    await journal.outbox.add([publication()])
-    assert [row.id for row in await journal.outbox.list_waiting(old, 10)] == [old + 1]
+    assert [row.id for row in await journal.outbox.list_waiting(c, 10)] == [c + 1]
 
 
 @pytest.mark.parametrize("count", [0, 1, 200])
 async def test_many_are_published_at_once(journal: Journal, count: int) -> None:
     await journal.outbox.add([publication(f"t/{number}") for number in range(count)])
-    rows = await journal.outbox.list_waiting(0, 1000)
-    assert [row.topic for row in rows] == [f"t/{number}" for number in range(count)]
-    await journal.outbox.mark_published([row.id for row in rows])
-    assert await _waiting(journal) == []
+    assert await topics(journal) == [f"t/{number}" for number in range(count)]
+    await publish_all(journal)
+    assert await waiting_ids(journal) == []
 
 
 async def test_the_private_fields_of_an_event_are_found_by_its_name_and_id(journal: Journal) -> None:
-    await journal.received.record([event("7", ticket="v2")], NO_CHANGES, None, "")
-    await journal.received.record([message("8"), event("9")], NO_CHANGES, None, "")
+    await record(journal, event("7", ticket="v2"), message("8"), event("9"))
     assert await journal.history.private_event_fields("recall", "7") == {"ticket": "v2"}
     assert await journal.history.private_event_fields("recall", "9") == {}
     for name, key in (("friend_request", "7"), ("recall", "8"), ("recall", "\ud800"), ("text", "8")):
@@ -199,13 +157,11 @@ async def test_the_private_fields_of_an_event_are_found_by_its_name_and_id(journ
 
 
 async def test_the_author_of_a_message_is_found_by_its_key(journal: Journal) -> None:
-    senders: list[dict[str, Json]] = [{"user": "wife", "name": "老婆"}, {"name": "三姨"}]
+    senders: list[Json] = [{"user": "wife", "name": "老婆"}, {"name": "三姨"}]
     for number, sender in enumerate(senders):
         received = message(f"m{number}")
-        await journal.received.record(
-            [replace(received, body={**received.body, "sender": sender})], NO_CHANGES, None, ""
-        )
-    await journal.received.record([message("m2"), event("e1")], NO_CHANGES, None, "")
+        await record(journal, replace(received, body={**received.body, "sender": sender}))
+    await record(journal, message("m2"), event("e1"))
     assert [await journal.history.message_author(key) for key in ("m0", "m1", "m2", "e1", "x", "\ud800")] == [
         "wife",
         *[""] * 5,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.conftest import Clock
-from tests.unit.store.make import event, message, on_sqlite, person
+from tests.unit.store.make import event, message, on_sqlite, person, publish_all, record
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.model import Cursor, PersonId
 from wx2mqtt.store import received_messages
@@ -21,6 +21,8 @@ from wx2mqtt.store.records import (
     NO_PUBLICATIONS,
     AccountState,
     HistoryQuery,
+    NewEvent,
+    NewMessage,
     NewPublication,
     RecordResult,
 )
@@ -71,30 +73,26 @@ async def test_a_restart_finds_the_stored_state(tmp_path: Path, clock: Clock) ->
 
 
 async def test_the_payload_gets_schema_stream_and_seq_in_front(journal: Journal) -> None:
-    await journal.received.record([message("a", text="开灯")], NO_CHANGES, C1, "login")
+    await record(journal, message("a", text="开灯"))
     (row,) = await journal.outbox.list_waiting(0, 10)
     head = f'{{"schema":1,"stream":"{journal.stream}","seq":1,"id":"id-a"'
     assert row.payload.decode().startswith(head)
     assert "开灯" in row.payload.decode()
-    assert (row.category, row.topic, row.user, row.content_type) == (
-        "message", "wx/in/wife", "wife", "application/json"
-    )  # fmt: skip
+    assert (row.category, row.topic, row.user) == ("message", "wx/in/wife", "wife")
+    assert row.content_type == "application/json"
 
 
 async def test_an_event_is_published_as_it_is_and_takes_no_seq(journal: Journal) -> None:
-    recorded = await journal.received.record(
-        [event("e", ticket="geheim"), message("a")], NO_CHANGES, C1, "login"
-    )
+    recorded = await record(journal, event("e", ticket="geheim"), message("a"))
     first, second = await journal.outbox.list_waiting(0, 10)
     assert first.payload == b'{"schema":1,"event":"recall","id":"e"}'
     assert json.loads(second.payload)["seq"] == 1
     assert (recorded.messages, recorded.events, recorded.seq) == (1, 1, 1)
+    assert (await record(journal, event("b"))).last_payload is None
 
 
 async def test_recorded_items_are_counted(journal: Journal) -> None:
-    recorded = await journal.received.record(
-        [message("a"), event("b"), message("c")], NO_CHANGES, C1, "login"
-    )
+    recorded = await record(journal, message("a"), event("b"), message("c"))
     assert recorded.kinds == {"text": 2}
     assert replace(recorded, last_payload=None, kinds={}, outbox=NO_PUBLICATIONS) == RecordResult(
         messages=2, events=1, repeated=0, last_payload=None, seq=2, message_keys=("a", "c")
@@ -103,167 +101,129 @@ async def test_recorded_items_are_counted(journal: Journal) -> None:
 
 
 async def test_the_returned_publications_are_those_that_the_outbox_lists(journal: Journal) -> None:
-    plain = NewPublication(topic="wx/text/wife", payload=b"x", category="plain", content_type="text/plain")
-    with_plain = replace(message("a\ud800"), plain=plain)
-    recorded = await journal.received.record([with_plain, event("b"), message("c")], NO_CHANGES, C1, "login")
-    more = await journal.outbox.add([plain, plain])
+    with_plain = replace(message("a\ud800"), plain=PLAIN)
+    recorded = await record(journal, with_plain, event("b"), message("c"))
+    more = await journal.outbox.add([PLAIN, PLAIN])
     assert [*recorded.outbox.rows, *more.rows] == await journal.outbox.list_waiting(0, 10)
     assert (recorded.outbox.after_id, recorded.outbox.last_id) == (None, 4)
     assert (more.after_id, more.last_id) == (4, 6)
 
 
+PLAIN = NewPublication(
+    topic="wx/text/wife", payload="开灯 ☀".encode(), category="plain", content_type="text/plain"
+)
+
+
 async def test_publications_after_a_message_of_their_topic_that_waits_for_a_file_are_not_returned(
     journal: Journal,
 ) -> None:
-    waiting = replace(message("b"), waits_for_file=True)
-    recorded = await journal.received.record([message("a"), waiting, message("c")], NO_CHANGES, C1, "login")
-    later = await journal.received.record([message("d"), event("e")], NO_CHANGES, C2, "login")
+    recorded = await record(journal, message("a"), replace(message("b"), waits_for_file=True), message("c"))
+    later = await record(journal, message("d"), event("e"))
     rows = [*recorded.outbox.rows, *later.outbox.rows]
     assert rows == await journal.outbox.list_waiting(0, 10)
     assert len(rows) == 2
     assert (later.outbox.after_id, later.outbox.last_id) == (3, 5)
 
 
-async def test_an_empty_commit_returns_no_publications(journal: Journal) -> None:
-    assert not (await journal.outbox.add([]))
-    assert not (await journal.received.record([], NO_CHANGES, C1, "login")).outbox
-
-
-async def test_a_batch_of_events_has_no_last_message(journal: Journal) -> None:
-    assert (await journal.received.record([event("b")], NO_CHANGES, C1, "login")).last_payload is None
-
-
 async def test_messages_wait_in_the_order_of_their_arrival(journal: Journal) -> None:
-    await journal.received.record([message("b"), event("x"), message("a")], NO_CHANGES, C1, "login")
-    await journal.received.record([message("c")], NO_CHANGES, C2, "login")
-    topics = [(row.category, row.payload[-40:]) for row in await journal.outbox.list_waiting(0, 10)]
-    assert [sort for sort, _ in topics] == ["message", "event", "message", "message"]
-    assert await _seqs(journal) == [1, 2, 3, 4][:3]
+    await record(journal, message("b"), event("x"), message("a"))
+    await record(journal, message("c"))
+    rows = await journal.outbox.list_waiting(0, 10)
+    assert [row.category for row in rows] == ["message", "event", "message", "message"]
+    assert [json.loads(row.payload)["id"] for row in rows] == ["id-b", "x", "id-a", "id-c"]
+    assert await _seqs(journal) == [1, 2, 3]
 
 
-async def test_a_repeat_is_left_out_and_takes_no_seq(journal: Journal) -> None:
-    await journal.received.record([message("a"), event("e")], NO_CHANGES, C1, "login")
-    again = await journal.received.record([message("a"), event("e"), message("b")], NO_CHANGES, C2, "login")
-    assert (again.messages, again.events, again.repeated, again.seq) == (1, 0, 2, 2)
-    assert await _seqs(journal) == [1, 2]
-
-
-async def test_a_repeat_inside_of_one_batch_is_left_out(journal: Journal) -> None:
-    items = [message("a", text="first"), message("b"), message("a", text="second")]
-    recorded = await journal.received.record(items, NO_CHANGES, C1, "login")
+async def test_a_repeat_is_left_out_and_takes_no_seq_also_after_it_was_published(journal: Journal) -> None:
+    items = [message("a", text="first"), event("e"), message("b"), message("a", text="second")]
+    recorded = await record(journal, *items)
     assert (recorded.messages, recorded.repeated) == (2, 1)
-    bodies = [json.loads(row.payload) for row in await journal.outbox.list_waiting(0, 9)]
-    assert [body["id"] for body in bodies] == ["id-a", "id-b"]
-    assert bodies[0]["text"] == "first"
+    rows = await journal.outbox.list_waiting(0, 9)
+    assert [json.loads(row.payload).get("text") for row in rows] == ["first", None, "开灯 ☀"]
+    await publish_all(journal)
+    again = await record(journal, *items, message("c"))
+    assert (again.messages, again.events, again.repeated, again.seq) == (1, 0, 4, 3)
+    assert await _seqs(journal) == [3]
 
 
-async def test_a_repeat_that_was_published_long_ago_is_still_known(journal: Journal) -> None:
-    await journal.received.record([message("a")], NO_CHANGES, C1, "login")
-    await journal.outbox.mark_published([row.id for row in await journal.outbox.list_waiting(0, 9)])
-    assert (await journal.received.record([message("a")], NO_CHANGES, C2, "login")).repeated == 1
-
-
-async def test_accounts_do_not_share_keys_seqs_or_rows(database: Database, journal: Journal) -> None:
-    other = Journal(database, "work")
-    await other.open()
-    await journal.received.record([message("a"), message("b")], NO_CHANGES, C1, "login")
-    recorded = await other.received.record([message("a")], NO_CHANGES, C2, "other")
+async def test_accounts_do_not_share_keys_seqs_or_rows(journal: Journal, work: Journal) -> None:
+    await record(journal, message("a"), message("b"), cursor=C1)
+    recorded = await record(work, message("a"), cursor=C2)
     assert (recorded.messages, recorded.seq) == (1, 1)
-    assert len(await other.outbox.list_waiting(0, 9)) == 1
+    assert len(await work.outbox.list_waiting(0, 9)) == 1
     assert (await journal.open()).cursor == C1
 
 
-async def test_without_a_cursor_the_stored_one_stays(journal: Journal) -> None:
+async def test_an_empty_batch_moves_the_cursor_and_without_one_the_stored_one_stays(journal: Journal) -> None:
     await journal.received.set_cursor("login", C1)
     await journal.received.record([event("a")], NO_CHANGES, None, "")
     opened = await journal.open()
     assert (opened.cursor, opened.login_id) == (C1, "login")
+    recorded = await record(journal, cursor=C2)
+    assert recorded == RecordResult(messages=0, events=0, repeated=0, last_payload=None, seq=0)
+    assert (await journal.open()).cursor == C2
+    assert not recorded.outbox
+    assert not await journal.outbox.add([])
 
 
-async def test_people_are_stored_in_the_same_commit(
-    database: Database, journal: Journal, tmp_path: Path
-) -> None:
-    changes = PeopleChanges(persons=(person(1, "wife"),), topic_names=(("wife", PersonId(1)),))
-    await journal.received.record([message("a")], changes, C1, "login")
-    persons, topic_names = await StoredPeople(database, "home").load()
-    assert persons == [person(1, "wife")]
-    assert topic_names == {"wife": 1}
-
-
-async def test_when_the_people_cannot_be_stored_no_message_is(journal: Journal) -> None:
-    await journal.received.record([], PeopleChanges(persons=(person(1, "wife"),)), C1, "login")
+async def test_people_are_stored_in_the_same_commit(database: Database, journal: Journal) -> None:
+    wife = PeopleChanges(persons=(person(1, "wife"),), topic_names=(("wife", PersonId(1)),))
+    await journal.received.record([message("a")], wife, C1, "login")
+    assert await StoredPeople(database, "home").load() == ([person(1, "wife")], {"wife": 1})
+    conflict = PeopleChanges(persons=(person(2, "wife"),))
     with pytest.raises(StoreError):
-        await journal.received.record(
-            [message("a")], PeopleChanges(persons=(person(2, "wife"),)), C2, "login"
-        )
+        await journal.received.record([message("b")], conflict, C2, "login")
     opened = await journal.open()
-    assert (opened.cursor, opened.seq) == (C1, 0)
-    assert await journal.outbox.list_waiting(0, 9) == []
+    assert (opened.cursor, opened.seq) == (C1, 1)
+    assert await _seqs(journal) == [1]
 
 
 @on_sqlite
 async def test_a_failed_commit_takes_no_seq(database: Database, journal: Journal) -> None:
-    await journal.received.record([message("a")], NO_CHANGES, C1, "login")
+    await record(journal, message("a"), cursor=C1)
     await database.write("full", lambda db: db.execute("PRAGMA max_page_count = 1").fetchone())
     big = [message(f"big{number}", text="x" * 5000) for number in range(50)]
     with pytest.raises(StoreFull):
-        await journal.received.record(big, NO_CHANGES, C2, "login")
+        await record(journal, *big, cursor=C2)
     assert (await journal.open()).cursor == C1
     await database.write("room", lambda db: db.execute("PRAGMA max_page_count = 100000").fetchone())
-    recorded = await journal.received.record(big, NO_CHANGES, C2, "login")
-    assert recorded.seq == 51
+    assert (await record(journal, *big, cursor=C2)).seq == 51
     assert await _seqs(journal) == list(range(1, 52))
 
 
-async def test_one_message_that_no_encoding_can_hold_does_not_stop_the_batch(journal: Journal) -> None:
-    unencodable = replace(message("k\ud83d", text="half \ud83d a pair"), id="i\ud800")
-    recorded = await journal.received.record(
-        [message("a"), unencodable, message("b")], NO_CHANGES, C1, "login"
-    )
-    assert recorded.messages == 3
-    again = await journal.received.record([unencodable], NO_CHANGES, C2, "login")
-    assert again.repeated == 1
-    assert [json.loads(row.payload)["seq"] for row in await journal.outbox.list_waiting(0, 9)] == [1, 2, 3]
-
-
-async def test_numbers_that_no_column_can_hold_do_not_stop_the_batch(journal: Journal) -> None:
-    far_future, far_past = replace(message("a"), time=10**30), replace(event("e"), time=-(10**30))
-    recorded = await journal.received.record([far_future, far_past, message("b")], NO_CHANGES, C1, "login")
-    assert (recorded.messages, recorded.events) == (2, 1)
+@pytest.mark.parametrize(
+    "strange",
+    [
+        replace(message("k\ud83d", text="half \ud83d a pair"), id="i\ud800"),
+        message("a\0b", text="x\0y"),
+        replace(message("far future"), time=10**30),
+        replace(event("far past"), time=-(10**30)),
+    ],
+    ids=["half a pair", "nul", "far future", "far past"],
+)
+async def test_what_no_encoding_or_column_can_hold_does_not_stop_the_batch(
+    journal: Journal, strange: NewMessage | NewEvent
+) -> None:
+    recorded = await record(journal, message("a"), strange, message("b"))
+    assert recorded.messages + recorded.events == 3
+    assert (await record(journal, strange)).repeated == 1
+    assert await _seqs(journal) == list(range(1, recorded.messages + 1))
 
 
 async def test_text_with_a_nul_is_kept_whole(journal: Journal) -> None:
-    await journal.received.record([message("a\0b", text="x\0y")], NO_CHANGES, C1, "login")
+    await record(journal, message("a\0b", text="x\0y"))
     (row,) = await journal.outbox.list_waiting(0, 9)
     assert json.loads(row.payload)["text"] == "x\0y"
-    assert (await journal.received.record([message("a\0b")], NO_CHANGES, C2, "login")).repeated == 1
-
-
-async def test_an_empty_batch_moves_the_cursor(journal: Journal) -> None:
-    recorded = await journal.received.record([], NO_CHANGES, C1, "login")
-    assert recorded == RecordResult(messages=0, events=0, repeated=0, last_payload=None, seq=0)
-    assert (await journal.open()).cursor == C1
 
 
 async def test_the_plain_text_of_a_message_is_stored_once_with_it_and_counts_as_no_message(
-    database: Database, clock: Clock
+    journal: Journal,
 ) -> None:
-    journal = Journal(database, "home", clock)
-    await journal.open()
-    plain_text = NewPublication(
-        topic="wx/text/wife", payload="开灯 ☀".encode(), category="plain", content_type="text/plain"
-    )
     for _ in range(2):  # WeChat delivers it twice
-        await journal.received.record(
-            [replace(message("a"), plain=plain_text), message("b")], NO_CHANGES, C1, "login"
-        )
-
+        await record(journal, replace(message("a"), plain=PLAIN), message("b"))
     rows = [(row.topic, row.category, row.content_type) for row in await journal.outbox.list_waiting(0, 10)]
-    assert sorted(rows) == [
-        ("wx/in/wife", "message", "application/json"),
-        ("wx/in/wife", "message", "application/json"),
-        ("wx/text/wife", "plain", "text/plain"),
-    ]
+    received = ("wx/in/wife", "message", "application/json")
+    assert sorted(rows) == [received, received, ("wx/text/wife", "plain", "text/plain")]
     assert len((await journal.history.find(HistoryQuery()))[0]) == 2
 
 
