@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.conftest import Clock
-from tests.unit.store.make import blob, command, media, message, picture, result
+from tests.unit.store.make import accept, blob, command, media, message, picture, publish_all, record, result
 from wx2mqtt.model import Blob
 from wx2mqtt.store import media_retention
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import REASON_AGED, REASON_STORE_FULL, REASON_TOTAL_SIZE, MediaRetention
-from wx2mqtt.store.person_records import NO_CHANGES
-from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMessage
+from wx2mqtt.store.records import MediaPart, MediaRow, MediaState
 
 NO_LIMIT = 10**9
 DAY = 86_400_000
@@ -40,6 +39,13 @@ async def journal(database: Database, clock: Clock, blobs: Blobs) -> Journal:
 
 
 @pytest.fixture
+async def work(database: Database, clock: Clock, blobs: Blobs) -> Journal:
+    work = Journal(database, "work", clock, blobs.mark_referenced)
+    await work.open()
+    return work
+
+
+@pytest.fixture
 def retention(database: Database, blobs: Blobs) -> MediaRetention:
     return MediaRetention(database, blobs)
 
@@ -55,8 +61,8 @@ def add_downloaded(journal: Journal, blobs: Blobs, clock: Clock) -> AddDownloade
     """
 
     async def add_downloaded(media_id: str, data: bytes = b"", account: Journal = journal) -> Blob:
-        await _record(account, picture(media_id, media(media_id)))
-        await account.outbox.mark_published([row.id for row in await account.outbox.list_waiting(0, 1000)])
+        await record(account, picture(media_id, media(media_id)))
+        await publish_all(account)
         stored = await blobs.store(data or media_id.encode() * 10, NO_LIMIT)
         await account.media.mark_ready(media_id, stored, ())
         clock.now += 1
@@ -65,21 +71,15 @@ def add_downloaded(journal: Journal, blobs: Blobs, clock: Clock) -> AddDownloade
     return add_downloaded
 
 
-async def _record(journal: Journal, *items: NewMessage) -> None:
-    await journal.received.record(items, NO_CHANGES, None, "")
-
-
-async def _row(journal: Journal, media_id: str) -> MediaRow | None:
-    return await journal.media.get(media_id)
+async def _row(journal: Journal, media_id: str) -> MediaRow:
+    row = await journal.media.get(media_id)
+    assert row is not None
+    return row
 
 
 async def _states(journal: Journal, *ids: str) -> list[str | None]:
-    rows = [await _row(journal, media_id) for media_id in ids]
+    rows = [await journal.media.get(media_id) for media_id in ids]
     return [None if row is None else str(row.state) for row in rows]
-
-
-def _files(blobs: Blobs, tmp_path: Path) -> set[str]:
-    return {str(file.relative_to(tmp_path)) for file in (tmp_path / "media").rglob("*") if file.is_file()}
 
 
 async def test_media_are_deleted_after_their_time(
@@ -90,7 +90,6 @@ async def test_media_are_deleted_after_their_time(
     young = await add_downloaded("b")
     assert await retention.prune("home", clock.now, WEEK) == 10
     row = await _row(journal, "a")
-    assert row is not None
     assert (row.state, row.reason, row.blob, row.due) == (MediaState.GONE, REASON_AGED, None, None)
     assert await _states(journal, "b") == ["ready"]
     assert (blobs.exists(old), blobs.exists(young)) == (False, True)
@@ -102,7 +101,7 @@ async def test_nothing_is_deleted_while_the_clock_is_behind_the_newest_row(
 ) -> None:
     await add_downloaded("a")
     clock.now += 10 * WEEK
-    await _record(journal, message("z"))
+    await record(journal, message("z"))
     assert await retention.prune("home", clock.now, 1) == 0
     assert await retention.prune("home", clock.now + 1, 1) == 10
 
@@ -122,10 +121,8 @@ async def test_a_file_that_another_message_has_too_stays(
 
 
 async def test_a_file_that_another_account_has_too_stays(
-    database: Database, retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded, clock: Clock
+    work: Journal, retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded, clock: Clock
 ) -> None:
-    work = Journal(database, "work", clock, blobs.mark_referenced)
-    await work.open()
     same = await add_downloaded("a", b"same")
     await add_downloaded("b", b"same", work)
     assert await retention.prune("home", clock.now, 0) == 0
@@ -137,28 +134,19 @@ async def test_a_file_that_a_command_has_still_to_send_stays(
     journal: Journal, retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded, clock: Clock
 ) -> None:
     same = await add_downloaded("a", b"same")
-    again = await blobs.store(b"same", NO_LIMIT)
-    (accepted,) = await journal.commands.accept([command("c", blob=again)])
+    (row,) = await accept(journal, command("c", blob=await blobs.store(b"same", NO_LIMIT)))
     clock.now += 1
     assert await retention.prune("home", clock.now, 0) == 0
     assert await _states(journal, "a") == ["gone"]
     assert await retention.delete_unused_files(0) == 0
     assert blobs.exists(same)
-    assert accepted.row is not None
-    await journal.commands.finish(accepted.row.id, result("c"), [])
+    await journal.commands.finish(row.id, result("c"), [])
     assert await retention.delete_unused_files(0) == 4
 
 
 async def test_above_its_total_an_account_loses_what_it_fetched_first(
-    database: Database,
-    journal: Journal,
-    retention: MediaRetention,
-    blobs: Blobs,
-    add_downloaded: AddDownloaded,
-    clock: Clock,
+    journal: Journal, work: Journal, retention: MediaRetention, add_downloaded: AddDownloaded
 ) -> None:
-    work = Journal(database, "work", clock, blobs.mark_referenced)
-    await work.open()
     await add_downloaded("w", b"w" * 1000, work)
     for media_id in "abcd":
         await add_downloaded(media_id)
@@ -166,9 +154,7 @@ async def test_above_its_total_an_account_loses_what_it_fetched_first(
     assert await retention.enforce_limit("home", 25) == 20
     assert await _states(journal, *"abcd") == ["gone", "gone", "ready", "ready"]
     assert await _states(work, "w") == ["ready"]
-    row = await _row(journal, "a")
-    assert row is not None
-    assert row.reason == REASON_TOTAL_SIZE
+    assert (await _row(journal, "a")).reason == REASON_TOTAL_SIZE
 
 
 async def test_bytes_that_several_messages_share_count_once(
@@ -186,7 +172,7 @@ async def test_no_limit_removes_a_file_that_a_command_needs(
     journal: Journal, retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded
 ) -> None:
     needed = await add_downloaded("a", b"needed")
-    await journal.commands.accept([command("c", blob=await blobs.store(b"needed", NO_LIMIT))])
+    await accept(journal, command("c", blob=await blobs.store(b"needed", NO_LIMIT)))
     await add_downloaded("b", b"other")
     assert await retention.enforce_limit("home", 0) == 5
     assert await retention.free_space(NO_LIMIT) == 0
@@ -195,15 +181,8 @@ async def test_no_limit_removes_a_file_that_a_command_needs(
 
 
 async def test_space_is_freed_from_unused_files_first_and_then_from_the_oldest_files_of_all_accounts(
-    database: Database,
-    journal: Journal,
-    retention: MediaRetention,
-    blobs: Blobs,
-    add_downloaded: AddDownloaded,
-    clock: Clock,
+    journal: Journal, work: Journal, retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded
 ) -> None:
-    work = Journal(database, "work", clock, blobs.mark_referenced)
-    await work.open()
     await add_downloaded("a")
     await add_downloaded("b", account=work)
     await add_downloaded("c")
@@ -212,9 +191,7 @@ async def test_space_is_freed_from_unused_files_first_and_then_from_the_oldest_f
     assert await retention.free_space(11) == 20
     assert await _states(journal, "a", "c") == ["gone", "ready"]
     assert await _states(work, "b") == ["gone"]
-    row = await _row(journal, "a")
-    assert row is not None
-    assert row.reason == REASON_STORE_FULL
+    assert (await _row(journal, "a")).reason == REASON_STORE_FULL
     assert await retention.free_space(NO_LIMIT) == 10
     assert retention.blobs.size == 0
 
@@ -224,13 +201,13 @@ async def test_a_file_that_is_just_being_stored_is_not_unused(
 ) -> None:
     stored = await blobs.store(b"hello", NO_LIMIT)
     assert await retention.free_space(NO_LIMIT) == 0
-    await journal.commands.accept([command("c", blob=stored)])
+    await accept(journal, command("c", blob=stored))
     assert await retention.free_space(NO_LIMIT) == 0
     assert blobs.exists(stored)
 
 
-async def test_unused_files_are_deleted_after_an_hour(
-    retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded, tmp_path: Path
+async def test_unused_files_are_deleted_after_an_hour_or_at_once_on_demand(
+    retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded
 ) -> None:
     used = await add_downloaded("a")
     old, young = await blobs.store(b"old", NO_LIMIT), await blobs.store(b"young", NO_LIMIT)
@@ -239,7 +216,11 @@ async def test_unused_files_are_deleted_after_an_hour(
     for file in (used, old):
         os.utime(blobs.path_of(file), (1, 1))
     assert await retention.delete_unused_files() == 3
-    assert _files(blobs, tmp_path) == {used.path, young.path}
+    assert [blobs.exists(file) for file in (used, old, young)] == [True, False, True]
+    for file in (used, young, blob("never taken")):
+        await retention.delete_if_unused(file)
+    assert [blobs.exists(file) for file in (used, young)] == [True, False]
+    assert blobs.size == used.size
 
 
 async def test_a_file_that_gets_a_row_while_unused_files_are_deleted_stays(
@@ -267,7 +248,7 @@ async def test_a_file_that_gets_a_row_while_unused_files_are_deleted_stays(
 async def test_every_row_keeps_its_file_while_files_are_stored_and_unused_ones_are_deleted(
     journal: Journal, retention: MediaRetention, blobs: Blobs
 ) -> None:
-    await _record(journal, *(picture(f"k{n}", media(f"m{n}")) for n in range(60)))
+    await record(journal, *(picture(f"k{n}", media(f"m{n}")) for n in range(60)))
 
     async def store_files(numbers: range) -> None:
         for number in numbers:
@@ -285,22 +266,18 @@ async def test_every_row_keeps_its_file_while_files_are_stored_and_unused_ones_a
     await asyncio.gather(*(store_files(range(start, 60, 3)) for start in range(3)))
     deleting.cancel()
     rows = [await _row(journal, f"m{number}") for number in range(60)]
-    ready = [row.blob for row in rows if row and row.blob]
+    ready = [row.blob for row in rows if row.blob]
     assert len(ready) == 40
     assert all(blobs.exists(file) for file in ready)
 
 
 async def test_a_row_without_a_file_is_deleted_after_its_message_was_deleted(
-    database: Database,
-    journal: Journal,
-    retention: MediaRetention,
-    add_downloaded: AddDownloaded,
-    clock: Clock,
+    journal: Journal, retention: MediaRetention, add_downloaded: AddDownloaded, clock: Clock
 ) -> None:
-    await _record(journal, picture("f", media("failed")), picture("p", media("pending")))
+    await record(journal, picture("f", media("failed")), picture("p", media("pending")))
     await journal.media.mark_unavailable("failed", MediaState.FAILED, "", ())
     await add_downloaded("ready")
-    await _record(journal, picture("w", media("waits")), message("z"))
+    await record(journal, picture("w", media("waits")), message("z"))
     await journal.media.mark_unavailable("waits", MediaState.GONE, "", ())
     clock.now += 10 * WEEK
     await journal.retention.prune(clock.now, WEEK, WEEK)
@@ -316,11 +293,10 @@ async def test_an_avatar_is_deleted_after_its_time_with_its_row(
     journal: Journal, retention: MediaRetention, blobs: Blobs, clock: Clock
 ) -> None:
     await journal.media.add(media("av", part=MediaPart.AVATAR), "wife")
-    stored = await blobs.store(b"face", NO_LIMIT)
-    await journal.media.mark_ready("av", stored, ())
+    await journal.media.mark_ready("av", await blobs.store(b"face", NO_LIMIT), ())
     assert await retention.prune("home", clock.now + WEEK, WEEK) == 0
     assert await retention.prune("home", clock.now + WEEK + 1, WEEK) == 4
-    assert await _row(journal, "av") is None
+    assert await journal.media.get("av") is None
 
 
 async def test_more_media_than_one_commit_deletes_are_deleted(
@@ -337,7 +313,7 @@ async def test_more_media_than_one_commit_deletes_are_deleted(
         await add_downloaded(media_id)
     assert await retention.enforce_limit("home", 100) == 240
     assert await _states(journal, *ids) == ["gone"] * 8 + ["ready"] * 3
-    await _record(journal, message("z"))
+    await record(journal, message("z"))
     clock.now += 10 * WEEK
     await journal.retention.prune(clock.now, WEEK, WEEK)
     await retention.prune("home", clock.now, WEEK)
@@ -347,9 +323,7 @@ async def test_more_media_than_one_commit_deletes_are_deleted(
 
 async def _make_unreadable(database: Database, text: str | None, *ids: str) -> None:
     rows = [(text, media_id) for media_id in ids]
-    await database.write(
-        "damage", lambda connection: connection.executemany("UPDATE media SET blob = ? WHERE id = ?", rows)
-    )
+    await database.write("damage", lambda db: db.executemany("UPDATE media SET blob = ? WHERE id = ?", rows))
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"sha256":"aa"}'])
@@ -357,71 +331,43 @@ async def test_rows_that_cannot_be_read_do_not_end_a_pruning_by_age(
     database: Database,
     journal: Journal,
     retention: MediaRetention,
-    blobs: Blobs,
     add_downloaded: AddDownloaded,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     text: str | None,
 ) -> None:
     monkeypatch.setattr(media_retention, "PRUNE_BATCH_ROWS", 2)
-    unreadable = [await add_downloaded("a"), await add_downloaded("b")]
-    readable = await add_downloaded("c")
+    for media_id in "abc":
+        await add_downloaded(media_id)
     await _make_unreadable(database, text, "a", "b")
     clock.now += WEEK
-    assert await retention.prune("home", clock.now, 0) == readable.size
+    assert await retention.prune("home", clock.now, 0) == 10
     assert await _states(journal, *"abc") == ["gone"] * 3
-    assert await retention.delete_unused_files(0) == sum(file.size for file in unreadable)
-    assert blobs.size == 0
+    assert await retention.delete_unused_files(0) == 20
+    assert retention.blobs.size == 0
 
 
+@pytest.mark.parametrize("by", ["size", "free space"])
 async def test_rows_that_cannot_be_read_do_not_end_a_pruning_by_size(
     database: Database,
     journal: Journal,
     retention: MediaRetention,
     add_downloaded: AddDownloaded,
     monkeypatch: pytest.MonkeyPatch,
+    by: str,
 ) -> None:
     monkeypatch.setattr(media_retention, "PRUNE_BATCH_ROWS", 2)
     for media_id in "abcd":
         await add_downloaded(media_id)
     await _make_unreadable(database, None, "a", "b")
-    assert await retention.enforce_limit("home", 10) == 10
-    assert await _states(journal, *"abcd") == ["gone", "gone", "gone", "ready"]
-
-
-async def test_rows_that_cannot_be_read_do_not_end_a_search_for_free_space(
-    database: Database,
-    journal: Journal,
-    retention: MediaRetention,
-    add_downloaded: AddDownloaded,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(media_retention, "PRUNE_BATCH_ROWS", 2)
-    for media_id in "abcd":
-        await add_downloaded(media_id)
-    await _make_unreadable(database, None, "a", "b")
-    assert await retention.free_space(5) == 10
+    pruning = retention.enforce_limit("home", 10) if by == "size" else retention.free_space(5)
+    assert await pruning == 10
     assert await _states(journal, *"abcd") == ["gone", "gone", "gone", "ready"]
 
 
 async def test_media_whose_file_was_lost_are_gone_after_a_search_for_space(
     journal: Journal, retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded
 ) -> None:
-    stored = await add_downloaded("a")
-    blobs.path_of(stored).unlink()
+    blobs.path_of(await add_downloaded("a")).unlink()
     assert await retention.free_space(5) == 0
     assert await _states(journal, "a") == ["gone"]
-
-
-async def test_a_file_is_deleted_at_once_on_demand_unless_a_row_needs_it(
-    retention: MediaRetention, blobs: Blobs, add_downloaded: AddDownloaded
-) -> None:
-    needed = await add_downloaded("a")
-    for file in (needed, await blobs.store(b"unwanted", NO_LIMIT)):
-        blobs.mark_referenced(file)
-        await retention.delete_if_unused(file)
-    assert blobs.size == needed.size
-
-
-async def test_a_blob_without_a_file_can_be_deleted(retention: MediaRetention) -> None:
-    await retention.delete_if_unused(blob("never taken"))
