@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.rows import every_row
 from tests.unit.store.conftest import unprivileged
+from tests.unit.store.make import names
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.store.atomic_files import (
     AtomicFile,
@@ -48,10 +49,6 @@ def test_a_file_error_names_the_file_the_cause_and_the_remedy(
     assert str(PATH) in str(store_error)
 
 
-def test_a_file_error_without_a_number_is_named_by_its_type() -> None:
-    assert "FileExistsError" in str(file_error(FileExistsError(), PATH))
-
-
 def _error(code: int, name: str = "SQLITE") -> sqlite3.Error:
     error = sqlite3.OperationalError("near 'geheim': syntax error")
     error.sqlite_errorcode = code
@@ -84,15 +81,13 @@ def test_an_unknown_error_is_named_without_the_text_of_sqlite() -> None:
     store_error = database_error(_error(sqlite3.SQLITE_ERROR, "SQLITE_ERROR"), PATH)
     assert "SQLITE_ERROR" in str(store_error)
     assert "geheim" not in str(store_error)
-
-
-def test_an_error_without_a_code_is_named_by_its_type() -> None:
     assert "ProgrammingError" in str(database_error(sqlite3.ProgrammingError("closed"), PATH))
+    assert "FileExistsError" in str(file_error(FileExistsError(), PATH))
 
 
-@pytest.mark.parametrize("code", [sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT_VTAB])
-def test_damage_is_distinguished_from_a_file_out_of_reach(code: int) -> None:
-    assert is_damage(_error(code))
+def test_damage_is_distinguished_from_a_file_out_of_reach() -> None:
+    damage = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT_VTAB)
+    assert all(is_damage(_error(code)) for code in damage)
     assert not is_damage(_error(sqlite3.SQLITE_FULL))
     assert not is_damage(_error(sqlite3.SQLITE_CANTOPEN))
 
@@ -141,20 +136,17 @@ def test_when_a_file_cannot_be_written_its_old_content_stays(read_only_folder: P
     assert (read_only_folder / "a").read_bytes() == b"old"
 
 
-def test_when_a_file_cannot_be_moved_into_place_no_temporary_file_is_left(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
+async def test_a_folder_in_place_of_a_file_is_an_error_and_leaves_no_temporary_file(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    assert read_file(path) is None
+    path.mkdir()
     with pytest.raises(StoreError):
-        write_atomically(tmp_path / "a", b"new")
-    assert [file.name for file in tmp_path.iterdir()] == ["a"]
-
-
-def test_a_file_that_is_not_there_reads_as_none(tmp_path: Path) -> None:
-    assert read_file(tmp_path / "a") is None
-
-
-def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+        write_atomically(path, b"new")
     with pytest.raises(StoreError):
-        read_file(tmp_path)
+        read_file(path)
+    with pytest.raises(StoreError):
+        await AtomicFile(path).delete()
+    assert names(tmp_path) == ["a"]
 
 
 def test_a_quarantined_file_keeps_its_content_and_the_files_beside_it(tmp_path: Path) -> None:
@@ -201,9 +193,3 @@ async def test_a_deleted_file_is_gone_and_may_be_deleted_again(tmp_path: Path) -
     await file.delete()
     await file.delete()
     assert read_file(file.path) is None
-
-
-async def test_a_file_that_cannot_be_deleted_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    with pytest.raises(StoreError):
-        await AtomicFile(tmp_path / "a").delete()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,72 +16,47 @@ from tests.unit.store.conftest import unprivileged
 from tests.unit.store.make import command
 from wx2mqtt.errors import StoreError, StoreFull, StoreLocked
 from wx2mqtt.store import folder as folder_module
-from wx2mqtt.store.folder import (
-    DATABASE_NAME,
-    StoreFolder,
-    accounts_with_urgent_commands,
-    resolve_store_path,
-)
+from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder, accounts_with_urgent_commands, resolve_store_path
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
-
-def test_the_configured_folder_counts_first() -> None:
-    path, reason = resolve_store_path(Path("/srv/wx"), {"STATE_DIRECTORY": "/var/lib/other"})
-    assert path == Path("/srv/wx")
-    assert "storage.path" in reason
+HOME_DATA = "/home/a/.local/share/wx2mqtt"
 
 
-def test_a_configured_folder_may_begin_with_a_tilde() -> None:
-    path, _ = resolve_store_path(Path("~/wx"), {})
-    assert path == Path.home() / "wx"
+@pytest.mark.parametrize(
+    ("configured", "env", "expected", "reason"),
+    [
+        ("/srv/wx", {"STATE_DIRECTORY": "/var/lib/other"}, "/srv/wx", "storage.path"),
+        ("~/wx", {}, str(Path.home() / "wx"), "storage.path"),
+        (None, {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}, "/var/lib/a", "STATE_DIRECTORY"),
+        (None, {"HOME": "/home/a"}, HOME_DATA, "data folder"),
+        (None, {"HOME": "/home/a", "XDG_DATA_HOME": "/data"}, "/data/wx2mqtt", "data folder"),
+        (None, {"HOME": "/home/a", "XDG_DATA_HOME": "relative"}, HOME_DATA, "data folder"),
+        (None, {"HOME": "/home/a", "STATE_DIRECTORY": ""}, HOME_DATA, "data folder"),
+    ],
+)
+def test_the_folder_is_configured_or_that_of_systemd_or_the_data_folder_of_the_user(
+    configured: str | None, env: dict[str, str], expected: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_module, "SYSTEM_FOLDER", Path("/nowhere"))
+    monkeypatch.setattr(folder_module, "SYSTEM_CONFIG_FOLDER", Path("/nowhere"))
+    path, why = resolve_store_path(None if configured is None else Path(configured), env)
+    assert (path, reason in why) == (Path(expected), True)
 
 
-def test_the_folder_of_systemd_counts_next_and_the_first_of_several() -> None:
-    path, reason = resolve_store_path(None, {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"})
-    assert path == Path("/var/lib/a")
-    assert "STATE_DIRECTORY" in reason
-
-
-def test_without_these_an_existing_system_folder_is_used(
+def test_before_the_data_folder_an_existing_system_folder_counts_and_for_root_one_with_a_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder_module, "SYSTEM_FOLDER", tmp_path)
     path, reason = resolve_store_path(None, {"HOME": "/home/a"})
-    assert path == tmp_path
-    assert "exists" in reason
-
-
-def test_for_root_the_folder_of_the_service_is_used_where_its_configuration_exists(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    assert (path, "exists" in reason) == (tmp_path, True)
     monkeypatch.setattr(folder_module, "SYSTEM_FOLDER", tmp_path / "none")
     monkeypatch.setattr(folder_module, "SYSTEM_CONFIG_FOLDER", tmp_path)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     path, reason = resolve_store_path(None, {"HOME": "/root"})
-    assert path == tmp_path / "none"
-    assert str(tmp_path) in reason
+    assert (path, str(tmp_path) in reason) == (tmp_path / "none", True)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert resolve_store_path(None, {"HOME": "/home/a"})[0] == Path("/home/a/.local/share/wx2mqtt")
-
-
-@pytest.mark.parametrize(
-    ("env", "expected"),
-    [
-        ({"HOME": "/home/a"}, "/home/a/.local/share/wx2mqtt"),
-        ({"HOME": "/home/a", "XDG_DATA_HOME": "/data"}, "/data/wx2mqtt"),
-        ({"HOME": "/home/a", "XDG_DATA_HOME": "relative"}, "/home/a/.local/share/wx2mqtt"),
-        ({"HOME": "/home/a", "STATE_DIRECTORY": ""}, "/home/a/.local/share/wx2mqtt"),
-    ],
-)
-def test_without_any_of_these_the_data_folder_of_the_user_is_used(
-    env: dict[str, str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(folder_module, "SYSTEM_FOLDER", tmp_path / "none")
-    monkeypatch.setattr(folder_module, "SYSTEM_CONFIG_FOLDER", tmp_path / "none")
-    path, reason = resolve_store_path(None, env)
-    assert path == Path(expected)
-    assert "data folder" in reason
+    assert resolve_store_path(None, {"HOME": "/home/a"})[0] == Path(HOME_DATA)
 
 
 def test_a_new_folder_and_its_lock_are_for_the_owner_only(tmp_path: Path) -> None:
@@ -107,18 +81,14 @@ def test_the_names_of_a_new_folder_and_its_new_parent_are_synced(
     assert {tmp_path, tmp_path / "a"} <= set(synced)
 
 
-def test_an_existing_folder_keeps_its_mode(tmp_path: Path) -> None:
+def test_an_existing_folder_keeps_its_mode_and_can_be_opened_again(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.mkdir(mode=0o750)
+    folder = StoreFolder.open(path)
+    folder.close()
+    folder.close()
     StoreFolder.open(path).close()
     assert path.stat().st_mode & 0o777 == 0o750
-
-
-def test_a_store_can_be_opened_again_after_it_was_closed(tmp_path: Path) -> None:
-    folder = StoreFolder.open(tmp_path)
-    folder.close()
-    folder.close()
-    StoreFolder.open(tmp_path).close()
 
 
 OPEN_STORE_PROGRAM = """
@@ -144,17 +114,13 @@ def _other_process(path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_process_gets_an_error_that_names_the_process_with_the_store(tmp_path: Path) -> None:
+def test_a_second_process_gets_an_error_that_names_the_process_with_the_store_until_it_was_killed(
+    tmp_path: Path,
+) -> None:
     with _other_process(tmp_path) as other:
         with pytest.raises(StoreLocked, match=rf"process {other.pid} \(-c run\); stop it first"):
             StoreFolder.open(tmp_path)
-        other.communicate()
-    StoreFolder.open(tmp_path).close()
-
-
-def test_a_store_can_be_opened_after_its_process_was_killed(tmp_path: Path) -> None:
-    with _other_process(tmp_path) as other:
-        other.send_signal(signal.SIGKILL)
+        other.kill()
         other.wait(MAX_WAIT_SECONDS)
         StoreFolder.open(tmp_path).close()
 
@@ -167,52 +133,30 @@ def test_a_store_is_locked_also_while_its_lock_names_no_process_yet(tmp_path: Pa
     folder.close()
 
 
-def test_a_folder_without_write_right_is_reported_with_a_remedy(read_only_folder: Path) -> None:
-    with unprivileged(), pytest.raises(StoreError, match=r"storage\.path") as caught:
-        StoreFolder.open(read_only_folder)
-    assert str(read_only_folder) in str(caught.value)
+def test_a_folder_that_cannot_be_written_or_made_is_reported_with_a_remedy(read_only_folder: Path) -> None:
+    for path in (read_only_folder, read_only_folder / "new"):
+        with unprivileged(), pytest.raises(StoreError, match=r"storage\.path") as caught:
+            StoreFolder.open(path)
+        assert str(read_only_folder) in str(caught.value)
 
 
-def test_a_folder_that_cannot_be_made_is_reported_with_a_remedy(read_only_folder: Path) -> None:
-    with unprivileged(), pytest.raises(StoreError, match=r"storage\.path"):
-        StoreFolder.open(read_only_folder / "new")
-
-
-def test_a_file_in_place_of_a_parent_folder_is_reported(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_or_its_parent_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="a file where a folder should be"):
-        StoreFolder.open(tmp_path / "file" / "store")
+    for path in (tmp_path / "file", tmp_path / "file" / "store"):
+        with pytest.raises(StoreError, match="a file where a folder should be"):
+            StoreFolder.open(path)
 
 
-def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="a file where a folder should be"):
-        StoreFolder.open(tmp_path / "file")
-
-
-def test_the_size_counts_everything_below_the_folder(tmp_path: Path) -> None:
-    folder = StoreFolder.open(tmp_path)
-    before = folder.size_bytes()
-    (tmp_path / "media" / "a").mkdir(parents=True)
-    (tmp_path / "media" / "a" / "picture").write_bytes(bytes(5000))
-    (tmp_path / "media" / "gone").symlink_to(tmp_path / "nowhere")
-    link = (tmp_path / "media" / "gone").lstat().st_size
-    assert folder.size_bytes() == before + 5000 + link
-    folder.close()
-
-
-def test_the_size_leaves_out_one_folder_on_demand(tmp_path: Path) -> None:
+def test_the_size_counts_everything_below_the_folder_and_leaves_out_one_on_demand(tmp_path: Path) -> None:
     folder = StoreFolder.open(tmp_path)
     before = folder.size_bytes()
     for name in ("media", "other/media"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "picture").write_bytes(bytes(5000))
+    link = tmp_path / "media" / "gone"
+    link.symlink_to(tmp_path / "nowhere")
+    assert folder.size_bytes() == before + 10_000 + link.lstat().st_size
     assert folder.size_bytes(excluded="media") == before + 5000
-    folder.close()
-
-
-def test_the_free_space_is_that_of_the_disk(tmp_path: Path) -> None:
-    folder = StoreFolder.open(tmp_path)
     disk = os.statvfs(tmp_path)
     assert folder.free_bytes() == pytest.approx(disk.f_bavail * disk.f_frsize, rel=0.5)
     folder.close()

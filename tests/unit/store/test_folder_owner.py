@@ -30,9 +30,7 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[Path, int]]:
     yield uids
 
 
-def test_a_store_of_root_has_no_other_owner(tmp_path: Path, owners: dict[Path, int]) -> None:
-    assert find_owner(tmp_path) is None
-    assert find_owner(tmp_path / "not" / "there") is None
+UNLISTED = User(uid=61_234, gid=61_234, groups=(61_234,))
 
 
 def test_the_owner_of_the_folder_counts_with_all_groups(tmp_path: Path, owners: dict[Path, int]) -> None:
@@ -44,37 +42,26 @@ def test_the_owner_of_the_folder_counts_with_all_groups(tmp_path: Path, owners: 
     assert set(user.groups) == set(os.getgrouplist("nobody", nobody.pw_gid))
 
 
-def test_an_unlisted_user_gets_the_group_of_the_folder(tmp_path: Path, owners: dict[Path, int]) -> None:
-    owners[tmp_path] = 61_234
-    assert find_owner(tmp_path) == User(uid=61_234, gid=61_234, groups=(61_234,))
-
-
-def test_the_owner_of_a_parent_folder_owns_the_store(tmp_path: Path, owners: dict[Path, int]) -> None:
-    (tmp_path / "a" / "store").mkdir(parents=True)
-    owners[tmp_path / "a"] = 61_234
-    user = find_owner(tmp_path / "a" / "store")
-    assert user is not None
-    assert user.uid == 61_234
-    assert find_owner(tmp_path / "a" / "missing") == user
-
-
-def test_the_owner_of_a_link_on_the_path_counts_as_well(tmp_path: Path, owners: dict[Path, int]) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to("real")
-    owners[tmp_path / "link"] = 61_234
-    user = find_owner(tmp_path / "link" / ".." / "link")
-    assert user is not None
-    assert user.uid == 61_234
-
-
-def test_where_the_whole_path_is_roots_the_owner_of_the_files_counts(
-    tmp_path: Path, owners: dict[Path, int]
+@pytest.mark.parametrize(
+    ("owned", "opened", "owner"),
+    [
+        ("other", "a", None),
+        ("other", "not/there", None),
+        ("a/store", "a/store", UNLISTED),
+        ("a", "a/store", UNLISTED),
+        ("a", "a/missing", UNLISTED),
+        ("link", "link/../link", UNLISTED),
+        ("a/store/wx2mqtt.db", "a/store", UNLISTED),  # where the whole path is root's
+    ],
+)
+def test_the_owner_of_a_folder_a_link_or_a_file_on_the_path_owns_the_store(
+    tmp_path: Path, owners: dict[Path, int], owned: str, opened: str, owner: User | None
 ) -> None:
-    (tmp_path / "wx2mqtt.db").touch()
-    owners[tmp_path / "wx2mqtt.db"] = 61_234
-    user = find_owner(tmp_path)
-    assert user is not None
-    assert user.uid == 61_234
+    (tmp_path / "a" / "store").mkdir(parents=True)
+    (tmp_path / "a" / "store" / "wx2mqtt.db").touch()
+    (tmp_path / "link").symlink_to("a")
+    owners[tmp_path / owned] = UNLISTED.uid
+    assert find_owner(tmp_path / opened) == owner
 
 
 def test_a_path_with_two_owners_is_refused(tmp_path: Path, owners: dict[Path, int]) -> None:

@@ -65,16 +65,12 @@ def test_a_batch_with_several_fatal_messages_is_processed_after_three_kills_for_
     assert [is_killed_by(path, *batch) for _ in range(10)] == [True] * 9 + [False]
 
 
-def test_a_kill_by_another_message_restarts_the_count(path: Path) -> None:
+def test_a_kill_by_another_message_or_a_processed_message_restarts_the_count(path: Path) -> None:
     assert is_killed_by(path, "fatal-1")
     assert is_killed_by(path, "fatal-1")
     assert is_killed_by(path, "fatal-2")
     assert is_killed_by(path, "fatal-1")
     assert not ProcessingMarks(path).is_fatal("fatal-1")
-
-
-def test_a_message_that_was_processed_at_the_third_attempt_is_not_fatal_later(path: Path) -> None:
-    assert is_killed_by(path, "fatal-1")
     assert is_killed_by(path, "fatal-1")
     with ProcessingMarks(path).processing("fatal-1", is_last=True):
         pass
@@ -96,15 +92,15 @@ def test_a_message_that_is_read_both_times_and_ends_the_process_when_it_is_store
 
 
 async def test_a_message_that_is_read_and_stored_in_one_turn_is_marked_once(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, writes: list[bytes]
 ) -> None:
-    writes = count_writes(monkeypatch)
     marks = ProcessingMarks(path)
     with marks.processing("a"):
         pass
     with marks.processing("a", is_last=True):
         assert is_marked(path)
     marks.clear()
+    assert not is_marked(path)
     assert len(writes) == 2
 
 
@@ -125,8 +121,7 @@ def test_a_message_without_an_id_is_marked_as_any_other(path: Path) -> None:
 
 def test_an_error_does_not_count_as_a_kill(path: Path) -> None:
     for _ in range(3):
-        marks = ProcessingMarks(path)
-        with pytest.raises(RuntimeError), marks.processing("a"):
+        with pytest.raises(RuntimeError), ProcessingMarks(path).processing("a"):
             raise RuntimeError
     assert not ProcessingMarks(path).is_fatal("a")
 
@@ -147,12 +142,16 @@ def test_a_message_is_found_fatal_also_where_the_file_was_damaged(path: Path, co
     assert [is_killed_by(path, "fatal-1") for _ in range(MAX_KILLS + 1)] == [True] * MAX_KILLS + [False]
 
 
+def counted(mark: str) -> str:
+    """Returns the first line of a file whose message had been marked at all kills but one."""
+    return f"{mark} {MAX_KILLS - 1}".ljust(63) + "\n"
+
+
 def test_the_fatal_messages_that_are_remembered_are_bounded(path: Path) -> None:
-    fatal = "\n".join(f"{number:032x}" for number in range(MAX_FATAL_MESSAGES))
-    path.write_text("f" * 32 + f" {MAX_KILLS - 1}".ljust(31) + "\n" + fatal + "\n")
+    fatal = [f"{number:032x}" for number in range(MAX_FATAL_MESSAGES)]
+    path.write_text(counted("f" * 32) + "\n".join(fatal) + "\n")
     ProcessingMarks(path)
-    kept = path.read_text().split("\n")[1:]
-    assert kept == [*(f"{number:032x}" for number in range(1, MAX_FATAL_MESSAGES)), "f" * 32, ""]
+    assert path.read_text().split("\n")[1:] == [*fatal[1:], "f" * 32, ""]
 
 
 def test_a_file_that_cannot_be_written_stops_no_message(tmp_path: Path) -> None:
@@ -173,13 +172,11 @@ def test_progress_is_reported_about_once_a_second(path: Path, monkeypatch: pytes
     assert len(reports) == 2
 
 
-def test_a_mark_takes_two_short_writes_and_no_sync(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wait(_handle: int) -> None:
-        raise AssertionError
-
-    writes = count_writes(monkeypatch)
-    monkeypatch.setattr("os.fsync", wait)
-    monkeypatch.setattr("os.fdatasync", wait)
+def test_a_mark_takes_two_short_writes_and_no_sync(
+    path: Path, writes: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("os.fsync", "os.fdatasync"):
+        monkeypatch.setattr(name, lambda _handle: pytest.fail("a mark waits for the disk"))
     marks = ProcessingMarks(path)
     for key in ("a", "老" * 100_000):
         with marks.processing(key):
@@ -187,62 +184,56 @@ def test_a_mark_takes_two_short_writes_and_no_sync(path: Path, monkeypatch: pyte
     assert [len(data) for data in writes] == [64] * 4
 
 
-def count_writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    writes: list[bytes] = []
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What is written into the file."""
+    written: list[bytes] = []
     write = MappedFile.write
 
     def count(file: MappedFile, data: bytes, position: int) -> bool:
-        writes.append(data)
+        written.append(data)
         return write(file, data, position)
 
     monkeypatch.setattr(MappedFile, "write", count)
-    return writes
+    return written
 
 
 def is_marked(path: Path) -> bool:
     return not path.read_text().startswith("- 0 ")
 
 
-def test_in_a_damaged_file_only_valid_marks_of_fatal_messages_count(path: Path) -> None:
-    path.write_text(f"{'0' * 32} {MAX_KILLS - 1}".ljust(63) + "\n" + "1" * 5000 + "\n" + "2" * 32 + "\n")
+CRON_LINE = "* * * * * root /bin/sh".ljust(32, "x")
+
+
+@pytest.mark.parametrize("line", ["1" * 5000, CRON_LINE], ids=["too long", "not hexadecimal"])
+def test_in_a_damaged_file_only_valid_marks_of_fatal_messages_count(path: Path, line: str) -> None:
+    """The marks are written back, so nobody may choose their text."""
+    path.write_text(counted("0" * 32) + line + "\n" + "2" * 32 + "\n")
     ProcessingMarks(path)
     assert path.read_text().replace("\0", "").split("\n")[1:] == ["2" * 32, "0" * 32, ""]
-    path.write_text(f"{'0' * 3000} {MAX_KILLS - 1}\n")
+    path.write_text(counted(line[:3000]))
+    ProcessingMarks(path)
+    assert path.read_text() == counted(line[:3000])
     assert not is_killed_by(path, "a")
 
 
-def test_a_link_is_neither_read_nor_written(path: Path, tmp_path: Path) -> None:
+def test_a_link_or_a_fifo_is_neither_read_nor_written(path: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    other.write_text(f"{'0' * 32} {MAX_KILLS - 1}".ljust(63) + "\n")
+    other.write_text(counted("0" * 32))
     path.symlink_to(other)
-    marks = ProcessingMarks(path)
-    with marks.processing("a"):
+    with ProcessingMarks(path).processing("a"):
         pass
-    assert other.read_text() == f"{'0' * 32} {MAX_KILLS - 1}".ljust(63) + "\n"
-
-
-def test_a_fifo_in_place_of_the_file_is_not_opened(path: Path) -> None:
+    assert other.read_text() == counted("0" * 32)
+    path.unlink()
     os.mkfifo(path)
     with ProcessingMarks(path).processing("a"):
         pass
     assert path.is_fifo()
 
 
-def test_a_mark_is_hexadecimal_whatever_the_file_says(path: Path) -> None:
-    """The marks are written back, so nobody may choose their text."""
-    line = "* * * * * root /bin/sh".ljust(32, "x")
-    path.write_text(f"{'0' * 32} {MAX_KILLS - 1}".ljust(63) + "\n" + f"{line}\n" + "2" * 32 + "\n")
-    ProcessingMarks(path)
-    assert path.read_text().replace("\0", "").split("\n")[1:] == ["2" * 32, "0" * 32, ""]
-    path.write_text(f"{line} {MAX_KILLS - 1}".ljust(63) + "\n")
-    ProcessingMarks(path)
-    assert path.read_text() == f"{line} {MAX_KILLS - 1}".ljust(63) + "\n"
-
-
 async def test_in_a_batch_a_message_takes_one_write_and_the_last_mark_goes_in_the_next_turn(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, writes: list[bytes]
 ) -> None:
-    writes = count_writes(monkeypatch)
     marks = ProcessingMarks(path)
     for number in range(50):
         with marks.processing(f"{number}"):
@@ -252,19 +243,7 @@ async def test_in_a_batch_a_message_takes_one_write_and_the_last_mark_goes_in_th
     assert not is_marked(path)
 
 
-async def test_a_mark_is_removed_before_a_commit_that_may_end_the_process(path: Path) -> None:
-    marks = ProcessingMarks(path)
-    with marks.processing("a"):
-        pass
-    assert is_marked(path)
-    marks.clear()
-    assert not is_marked(path)
-
-
-STREAM = "stream-1"
-
-
-TIME = 1_795_000_000_000
+STREAM, TIME = "stream-1", 1_795_000_000_000
 
 
 RECORD_PUBACKS_PROGRAM = """
@@ -287,11 +266,6 @@ def earlier_ids(log_path: Path, stream: str = STREAM) -> list[int]:
     return list(PubackLog(log_path, stream).earlier)
 
 
-def test_a_record_has_the_time_of_its_row(log_path: Path):
-    PubackLog(log_path, STREAM).add(7, 1_795_000_000_000)
-    assert PubackLog(log_path, STREAM).earlier == {7: 1_795_000_000_000}
-
-
 def test_a_killed_process_leaves_its_pubacks(log_path: Path):
     command = [sys.executable, "-c", RECORD_PUBACKS_PROGRAM, str(log_path), STREAM, "7", "3", "9000000000"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
@@ -302,8 +276,9 @@ def test_a_killed_process_leaves_its_pubacks(log_path: Path):
 
 def test_a_later_process_adds_behind_the_pubacks_of_an_earlier_one(log_path: Path):
     PubackLog(log_path, STREAM).add(1, TIME)
-    PubackLog(log_path, STREAM).add(2, TIME)
-    assert earlier_ids(log_path) == [1, 2]
+    PubackLog(log_path, STREAM).add(2, TIME + 1)
+    assert PubackLog(log_path, STREAM).earlier == {1: TIME, 2: TIME + 1}
+    assert earlier_ids(log_path, "stream-2") == [], "a database with another stream has other rows"
 
 
 def test_a_replaced_log_has_only_the_given_rows_and_later_ones(log_path: Path):
@@ -326,11 +301,6 @@ def test_the_file_keeps_its_size_and_refuses_what_does_not_fit(log_path: Path):
     assert log.add(6, TIME)
     assert earlier_ids(log_path) == [5, 6]
     assert log_path.stat().st_size == PUBACK_LOG_BYTES
-
-
-def test_a_database_with_another_stream_has_other_rows(log_path: Path):
-    PubackLog(log_path, STREAM).add(1, TIME)
-    assert earlier_ids(log_path, "stream-2") == []
 
 
 def test_of_a_damaged_log_only_the_damaged_records_are_lost(log_path: Path):

@@ -29,9 +29,7 @@ def open_parent_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     """Lets everybody enter the folders above those of the test, which belong to whoever runs it."""
     may_enter = owner_access._may_enter
     monkeypatch.setattr(
-        owner_access,
-        "_may_enter",
-        lambda user, folder: folder in tmp_path.parents or may_enter(user, folder),
+        owner_access, "_may_enter", lambda user, folder: folder in tmp_path.parents or may_enter(user, folder)
     )
 
 
@@ -51,19 +49,10 @@ def test_a_user_is_named_and_an_unlisted_one_is_a_number(name: str, text: str) -
 
 
 @pytest.mark.usefixtures("open_parent_folders")
-def test_a_store_in_open_folders_is_behind_no_closed_folder(store: Path) -> None:
+def test_a_store_is_behind_the_folder_that_others_may_not_enter(store: Path) -> None:
     assert closed_folders(store) == {}
-
-
-@pytest.mark.usefixtures("open_parent_folders")
-def test_a_store_in_a_folder_that_others_may_not_enter_is_behind_it(store: Path) -> None:
     store.parent.chmod(0o750)
     assert closed_folders(store) == {store.parent: [store]}
-
-
-@pytest.mark.usefixtures("open_parent_folders")
-def test_a_store_that_does_not_exist_is_not_made_reachable(store: Path) -> None:
-    store.parent.chmod(0o750)
     assert closed_folders(store.parent / "missing") == {}
 
 

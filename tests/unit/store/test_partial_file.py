@@ -53,15 +53,24 @@ def test_a_finished_file_is_moved_and_described_and_stays(folder: Path, usage: D
     part.write(b"hello ")
     blob = part.finish(b"world", move_to)
     part.discard()
+    with pytest.raises(StoreError, match="nobody waits"):
+        part.write(b"more")
     sha256 = hashlib.sha256(b"hello world").hexdigest()
     assert blob == Blob(sha256=sha256, size=11, mime="text/plain", path=f"media/{sha256[:2]}/{sha256}.txt")
     assert (names(folder), usage.size) == (["final"], 11)
 
 
-def test_a_discarded_file_is_deleted_and_its_bytes_are_free(folder: Path, usage: DiskUsage) -> None:
+def test_a_discarded_file_is_deleted_and_a_later_write_refused(folder: Path, usage: DiskUsage) -> None:
+    """A thread may come to its write only after its wait was cancelled."""
+    part = PartialFile(folder, usage)
+    part.discard()
+    assert not folder.exists()
     part = PartialFile(folder, usage)
     part.write(b"hello")
     part.discard()
+    part.discard()
+    with pytest.raises(StoreError, match="nobody waits"):
+        part.write(b"more")
     assert (names(folder), usage.size) == ([], 0)
 
 
@@ -74,29 +83,3 @@ def test_a_file_that_could_not_be_moved_can_be_discarded(folder: Path, usage: Di
         part.finish(b"hello", fail)
     part.discard()
     assert (names(folder), usage.size) == ([], 0)
-
-
-def test_a_write_after_the_file_was_discarded_is_refused(folder: Path, usage: DiskUsage) -> None:
-    """A thread may come to its write only after its wait was cancelled."""
-    part = PartialFile(folder, usage)
-    part.write(b"hello")
-    part.discard()
-    part.discard()
-    with pytest.raises(StoreError, match="nobody waits"):
-        part.write(b"more")
-    assert names(folder) == []
-
-
-def test_a_write_after_the_file_was_finished_is_refused(folder: Path, usage: DiskUsage) -> None:
-    part = PartialFile(folder, usage)
-    part.finish(b"hello", move_to)
-    with pytest.raises(StoreError, match="nobody waits"):
-        part.write(b"more")
-    assert (names(folder), usage.size) == (["final"], 5)
-
-
-def test_a_file_that_was_discarded_before_its_first_byte_makes_no_folder(
-    folder: Path, usage: DiskUsage
-) -> None:
-    PartialFile(folder, usage).discard()
-    assert not folder.exists()
