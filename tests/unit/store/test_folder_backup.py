@@ -247,21 +247,22 @@ def test_a_backup_that_is_made_while_the_bridge_writes_holds_whole_commits(tmp_p
     assert seqs == sorted(seqs)
 
 
-def test_without_force_an_existing_store_is_not_replaced(old: Path, tmp_path: Path) -> None:
-    data = make_backup(old)
+@pytest.fixture
+def existing(tmp_path: Path) -> Path:
+    """The folder of another closed store, into which a backup is restored."""
     write_sample_store(tmp_path / "new")
-    before = contents_below(tmp_path / "new")
+    return tmp_path / "new"
+
+
+def test_an_existing_store_is_replaced_with_force_only_and_kept_whole_in_another_folder(
+    old: Path, existing: Path
+) -> None:
+    data, before = make_backup(old), contents_below(existing)
     with pytest.raises(BadBackup) as caught:
-        restore(data, tmp_path / "new")
+        restore(data, existing)
     assert caught.value.key == "restore_not_empty"
-    assert contents_below(tmp_path / "new") == before
-
-
-def test_with_force_an_existing_store_is_kept_whole_in_another_folder(old: Path, tmp_path: Path) -> None:
-    data = make_backup(old)
-    write_sample_store(tmp_path / "new")
-    before = contents_below(tmp_path / "new")
-    done = restore_store(tmp_path / "new", io.BytesIO(data), force=True)
+    assert contents_below(existing) == before
+    done = restore_store(existing, io.BytesIO(data), force=True)
     assert done.replaced is not None
     assert contents_below(done.replaced) == before
 
@@ -278,15 +279,13 @@ def test_a_store_in_use_is_not_touched_even_with_force(old: Path, tmp_path: Path
     run_on_store(tmp_path / "new", scenario)
 
 
-def test_a_store_of_a_newer_version_can_be_backed_up_but_not_restored(old: Path, tmp_path: Path) -> None:
+def test_a_store_of_a_newer_version_can_be_backed_up_but_not_restored(old: Path, existing: Path) -> None:
     with closing(sqlite3.connect(old / DATABASE_NAME)) as connection:
         connection.execute(f"PRAGMA user_version = {newest_version() + 1}")
-    data = make_backup(old)
-    write_sample_store(tmp_path / "new")
-    before = contents_below(tmp_path / "new")
+    data, before = make_backup(old), contents_below(existing)
     with pytest.raises(StoreTooNew, match="install the newer one"):
-        restore(data, tmp_path / "new", force=True)
-    assert contents_below(tmp_path / "new") == before
+        restore(data, existing, force=True)
+    assert contents_below(existing) == before
 
 
 def test_a_store_of_the_first_version_is_restored_and_migrated(tmp_path: Path) -> None:
@@ -308,20 +307,19 @@ def test_a_store_of_the_first_version_is_restored_and_migrated(tmp_path: Path) -
         assert connection.execute("PRAGMA user_version").fetchone() == (newest_version(),)
 
 
-def test_a_backup_without_a_readable_database_is_refused(old: Path, tmp_path: Path) -> None:
-    write_sample_store(tmp_path / "new")
-    before = contents_below(tmp_path / "new")
+def test_a_backup_without_a_readable_database_is_refused(existing: Path, tmp_path: Path) -> None:
+    before = contents_below(existing)
     (tmp_path / "x").write_bytes(b"no database at all")
     entry = measure_file(tmp_path / "x")
-    header = header_fields(files_in={"wx2mqtt.db": {"size": entry.size, "sha256": entry.sha256}})
+    header = header_fields(files={"wx2mqtt.db": {"size": entry.size, "sha256": entry.sha256}})
     for data, key in (
         (make_archive(("wx2mqtt.db", b"no database at all"), header=header), "backup_damaged"),
         (make_archive(header=header_fields()), "backup_incomplete"),
     ):
         with pytest.raises(BadBackup) as caught:
-            restore(data, tmp_path / "new", force=True)
+            restore(data, existing, force=True)
         assert caught.value.key == key
-        assert contents_below(tmp_path / "new") == before
+        assert contents_below(existing) == before
 
 
 def test_a_folder_without_a_store_cannot_be_backed_up(tmp_path: Path) -> None:
@@ -331,19 +329,18 @@ def test_a_folder_without_a_store_cannot_be_backed_up(tmp_path: Path) -> None:
         assert caught.value.key == "backup_no_store"
 
 
-def test_a_backup_leaves_no_temporary_file(old: Path, tmp_path: Path) -> None:
-    make_backup(old, media=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["old"]
-
-
-def test_files_of_others_in_the_folder_are_not_part_of_a_backup(old: Path, tmp_path: Path) -> None:
+def test_files_of_others_in_the_folder_are_not_part_of_a_backup_which_leaves_no_temporary_file(
+    old: Path, tmp_path: Path
+) -> None:
     (old / "media" / "ab").mkdir()
     (old / "media" / "ab" / "notes.txt").write_text("mine")
     (old / "media" / "ab" / "folder").mkdir()
     (old / SESSIONS_FOLDER / "Copy of home.json").write_text("{}")
-    restore(make_backup(old, media=True), tmp_path / "new")
-    names = {file.name for file in (tmp_path / "new").rglob("*")}
-    assert not names & {"notes.txt", "folder", "Copy of home.json"}
+    data = make_backup(old, media=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    restore(data, tmp_path / "new")
+    restored = {file.name for file in (tmp_path / "new").rglob("*")}
+    assert not restored & {"notes.txt", "folder", "Copy of home.json"}
 
 
 def test_a_backup_without_media_has_only_the_files_that_are_still_to_be_sent(
@@ -361,14 +358,7 @@ def test_a_backup_without_media_has_only_the_files_that_are_still_to_be_sent(
 def contents_below(folder: Path) -> dict[str, tuple[bytes, int]]:
     """Returns content and time of all files below, but for the lock, which names the last process."""
     return {
-        str(subfolder.relative_to(folder) / name): content
-        for subfolder in (folder, *(path for path in folder.rglob("*") if path.is_dir()))
-        for name, content in files_in(subfolder).items()
-        if name != "lock"
-    }
-
-
-def files_in(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {
-        path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir() if path.is_file()
+        str(file.relative_to(folder)): (file.read_bytes(), file.stat().st_mtime_ns)
+        for file in folder.rglob("*")
+        if file.is_file() and file.name != "lock"
     }

@@ -47,12 +47,9 @@ def _changes(*persons: object, **more: object) -> PeopleChanges:
     return PeopleChanges(persons=persons, topic_names=topic_names, **more)  # type: ignore[arg-type]
 
 
-async def test_a_new_account_knows_nobody(people: StoredPeople) -> None:
+async def test_people_are_read_as_they_were_saved(people: StoredPeople) -> None:
     assert await people.load() == ([], {})
     assert people.next_id == 1
-
-
-async def test_people_are_read_as_they_were_saved(people: StoredPeople) -> None:
     await people.save(_changes(WIFE, BOB))
     assert await people.load() == ([WIFE, BOB], {"wife": 1, "bob": 2})
     assert people.next_id == 3
@@ -103,23 +100,15 @@ async def test_an_old_topic_name_moves_when_two_persons_are_merged(people: Store
     assert await people.load() == ([WIFE], {"wife": 1, "newcomer": 1})
 
 
-async def test_a_removed_person_who_never_wrote_loses_the_topic_name(people: StoredPeople) -> None:
+async def test_a_removed_person_keeps_the_topic_name_only_after_writing_and_no_id_is_given_again(
+    people: StoredPeople,
+) -> None:
     await people.save(_changes(WIFE, BOB))
     await people.save(PeopleChanges(removed=(BOB.id,)))
     assert await people.load() == ([WIFE], {"wife": 1})
-
-
-async def test_a_removed_person_who_wrote_keeps_the_topic_name(people: StoredPeople) -> None:
-    await people.save(_changes(WIFE, BOB))
-    await people.save(PeopleChanges(removed=(WIFE.id,)))
-    assert await people.load() == ([BOB], {"wife": 1, "bob": 2})
-
-
-async def test_a_person_id_is_never_given_again(people: StoredPeople) -> None:
-    await people.save(_changes(WIFE, BOB))
-    await people.save(PeopleChanges(removed=(BOB.id,)))
-    await people.load()
     assert people.next_id == 3
+    await people.save(PeopleChanges(removed=(WIFE.id,)))
+    assert await people.load() == ([], {"wife": 1})
 
 
 async def test_accounts_have_their_own_people(database: Database, people: StoredPeople) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.pauseless_loop import run_without_pauses
-from tests.unit.store.make import names, person
+from tests.unit.store.make import contents, modes, person
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import PersonId
 from wx2mqtt.store import people_file as people_file_module
@@ -62,18 +62,6 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def raw(path: Path) -> bytes:
-    return path.read_bytes()
-
-
-def count_person_lines(path: Path) -> int:
-    return sum(line.startswith('{"id":') for line in path.read_text().splitlines())
-
-
-def mode(path: Path) -> int:
-    return path.stat().st_mode & 0o777
-
-
 def make_folder(path: Path) -> None:
     path.mkdir()
 
@@ -87,13 +75,13 @@ def put(path: Path, content: bytes) -> None:
 
 
 async def test_the_file_is_for_its_owner_only_and_has_every_account(
-    home: StoredPeople, work: StoredPeople, people_file: PeopleFile, path: Path
+    home: StoredPeople, work: StoredPeople, people_file: PeopleFile, path: Path, tmp_path: Path
 ) -> None:
     await home.save(changes(WIFE, BOB, GONE))
     await home.save(PeopleChanges(removed=(GONE.id,)))
     await work.save(changes(person(1, "boss")))
     await people_file.write()
-    assert mode(path) == 0o600
+    assert modes(tmp_path)["people.json"] == 0o600
     document = read(path)
     assert document["schema"] == 1
     assert list(document["accounts"]) == ["home", "work"]
@@ -101,12 +89,8 @@ async def test_the_file_is_for_its_owner_only_and_has_every_account(
     assert account["next_id"] == 4
     assert account["levels"] == {"wife": 1, "bob": 2, "gone": 3}
     assert [entry["level"] for entry in account["persons"]] == ["wife", "bob"]
-
-
-async def test_every_person_has_a_line(home: StoredPeople, people_file: PeopleFile, path: Path) -> None:
-    await home.save(changes(WIFE, BOB))
-    await people_file.write()
-    assert count_person_lines(path) == 2
+    lines = contents(tmp_path)["people.json"][0].splitlines()
+    assert sum(line.startswith(b'{"id":') for line in lines) == 3, "every person has a line"
 
 
 async def test_many_people_are_read_in_pages(
@@ -132,37 +116,13 @@ async def test_of_two_writes_at_once_the_newer_content_stays(
     assert len(read(path)["accounts"]["home"]["persons"]) == 2
 
 
-async def test_names_survive_a_lost_database(
-    home: StoredPeople, work: StoredPeople, people_file: PeopleFile, path: Path, new_database: Database
-) -> None:
-    await home.save(changes(WIFE, BOB, GONE))
-    await home.save(PeopleChanges(removed=(GONE.id,)))
-    await work.save(changes(person(1, "boss")))
-    await people_file.write()
-    assert await PeopleFile(new_database, path).restore(["home"]) == {"home": 2, "work": 1}
-    for account, before in (("home", home), ("work", work)):
-        restored = StoredPeople(new_database, account)
-        assert await restored.load() == await before.load()
-        assert restored.next_id == before.next_id
-
-
 async def test_where_all_accounts_have_people_the_file_is_not_read(
-    home: StoredPeople, people_file: PeopleFile, path: Path
+    home: StoredPeople, people_file: PeopleFile, path: Path, tmp_path: Path
 ) -> None:
     await home.save(changes(WIFE))
     put(path, b"nonsense")
     assert await people_file.restore(["home"]) == {}
-    assert raw(path) == b"nonsense"
-
-
-async def test_people_in_the_database_are_never_overwritten(
-    home: StoredPeople, work: StoredPeople, people_file: PeopleFile
-) -> None:
-    await home.save(changes(WIFE))
-    await people_file.write()
-    await home.save(changes(BOB))
-    assert await people_file.restore(["home"]) == {}
-    assert (await home.load())[0] == [WIFE, BOB]
+    assert contents(tmp_path)["people.json"][0] == b"nonsense"
 
 
 async def test_an_account_without_people_gets_them_and_one_with_people_keeps_its_own(
@@ -198,9 +158,9 @@ async def test_a_damaged_file_is_quarantined(
 ) -> None:
     put(path, content)
     assert await people_file.restore(["home"]) == {}
-    (quarantined,) = (name for name in names(tmp_path) if name.startswith("people.json"))
-    assert quarantined.startswith("people.json.damaged-")
-    assert raw(tmp_path / quarantined) == content
+    quarantined = {name: data for name, (data, _) in contents(tmp_path).items() if name.startswith("people")}
+    assert [name.startswith("people.json.damaged-") for name in quarantined] == [True]
+    assert [*quarantined.values()] == [content]
 
 
 async def test_unknown_keys_of_a_newer_version_are_ignored(
@@ -215,16 +175,19 @@ async def test_unknown_keys_of_a_newer_version_are_ignored(
     assert (await StoredPeople(new_database, "home").load())[0] == [BOB]
 
 
-async def test_a_person_id_is_not_given_again_after_a_restore(
-    home: StoredPeople, people_file: PeopleFile, path: Path, new_database: Database
+async def test_names_and_ids_survive_a_lost_database(
+    home: StoredPeople, work: StoredPeople, people_file: PeopleFile, path: Path, new_database: Database
 ) -> None:
-    await home.save(changes(WIFE, BOB))
-    await home.save(PeopleChanges(removed=(PersonId(2),)))
+    await home.save(changes(WIFE, BOB, GONE, person(4, "never wrote")))
+    await home.save(PeopleChanges(removed=(GONE.id, PersonId(4))))
+    await work.save(changes(person(1, "boss")))
     await people_file.write()
-    await PeopleFile(new_database, path).restore(["home"])
-    restored = StoredPeople(new_database, "home")
-    await restored.load()
-    assert restored.next_id == 3
+    assert await PeopleFile(new_database, path).restore(["home"]) == {"home": 2, "work": 1}
+    for account, before in (("home", home), ("work", work)):
+        restored = StoredPeople(new_database, account)
+        assert await restored.load() == await before.load()
+        assert restored.next_id == before.next_id
+    assert home.next_id == 5
 
 
 class TimedPeopleFile(PeopleFile):

@@ -168,32 +168,24 @@ def test_the_content_of_messages_stays_as_it_was(tmp_path: Path, restore: Restor
 def test_a_base_topic_that_the_configuration_does_not_name_is_refused(
     tmp_path: Path, restore: Restore, base: str
 ) -> None:
-    data = forged_backup(
-        tmp_path, lambda database: database.execute("UPDATE account SET base_topic = ?", (base,))
-    )
+    data = forged_backup(tmp_path, lambda db: db.execute("UPDATE account SET base_topic = ?", (base,)))
     with pytest.raises(BadBackup) as caught:
         restore(data, rules(), "SELECT 1")
     assert (caught.value.key, caught.value.facts["base"]) == ("restore_base", base)
 
 
 @pytest.mark.parametrize("base", ["wx", "wx/home", "house/chat"])
-def test_a_base_topic_of_the_configuration_stays(tmp_path: Path, restore: Restore, base: str) -> None:
-    data = forged_backup(
-        tmp_path, lambda database: database.execute("UPDATE account SET base_topic = ?", (base,))
-    )
-    named = {"base_topic": base} if base == "house/chat" else {}
-    _, rows = restore(data, rules(home={"backend": "webwx", **named}), "SELECT base_topic FROM account")
-    assert rows == [(base,)]
-
-
-def test_an_account_that_is_not_configured_loses_its_base_topic(tmp_path: Path, restore: Restore) -> None:
+def test_a_base_topic_of_the_configuration_stays_and_an_account_that_is_not_configured_loses_its_own(
+    tmp_path: Path, restore: Restore, base: str
+) -> None:
     def forge(database: sqlite3.Connection) -> None:
+        database.execute("UPDATE account SET base_topic = ?", (base,))
         database.execute("INSERT INTO account (name, base_topic) VALUES ('gone', 'zigbee2mqtt')")
 
-    _, rows = restore(
-        forged_backup(tmp_path, forge), rules(), "SELECT base_topic FROM account WHERE name = 'gone'"
-    )
-    assert rows == [(None,)]
+    named = {"base_topic": base} if base == "house/chat" else {}
+    query = "SELECT base_topic FROM account ORDER BY name DESC"
+    _, rows = restore(forged_backup(tmp_path, forge), rules(home={"backend": "webwx", **named}), query)
+    assert rows == [(base,), (None,)]
 
 
 def test_of_what_was_announced_only_the_own_discovery_stays(tmp_path: Path, restore: Restore) -> None:
@@ -217,9 +209,7 @@ def test_of_what_was_announced_only_the_own_discovery_stays(tmp_path: Path, rest
 def test_a_topic_name_that_is_no_topic_level_is_damage(
     tmp_path: Path, restore: Restore, topic_name: str
 ) -> None:
-    data = forged_backup(
-        tmp_path, lambda database: database.execute("UPDATE level SET level = ?", (topic_name,))
-    )
+    data = forged_backup(tmp_path, lambda db: db.execute("UPDATE level SET level = ?", (topic_name,)))
     with pytest.raises(BadBackup) as caught:
         restore(data, rules(), "SELECT 1")
     assert caught.value.key == "backup_damaged"

@@ -7,32 +7,20 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.conftest import unprivileged
-from tests.unit.store.make import names
+from tests.unit.store.make import modes, names
 from wx2mqtt.errors import StoreError
 from wx2mqtt.store.saved_logins import SavedLoginFile, SavedLoginFolder, read_saved_login
 
 SESSION = {"skey": "@crypt", "cookies": [{"name": "wxsid", "value": "老"}], "keys": {"1": 2}, "none": None}
 
 
-async def test_a_login_that_was_never_saved_is_none(tmp_path: Path) -> None:
-    assert await SavedLoginFile(tmp_path / "session.json").load() is None
-
-
-async def test_the_login_that_was_saved_last_is_loaded(tmp_path: Path) -> None:
+async def test_the_login_that_was_saved_last_is_loaded_until_it_is_cleared(tmp_path: Path) -> None:
     login = SavedLoginFile(tmp_path / "session.json")
+    assert await login.load() is None
     await login.save({"old": True})
     await login.save(SESSION)
+    assert modes(tmp_path) == {"session.json": 0o600}
     assert await SavedLoginFile(tmp_path / "session.json").load() == SESSION
-
-
-async def test_the_file_of_a_login_is_for_its_owner_only(tmp_path: Path) -> None:
-    await SavedLoginFile(tmp_path / "session.json").save(SESSION)
-    assert (tmp_path / "session.json").stat().st_mode & 0o777 == 0o600
-
-
-async def test_a_cleared_login_is_gone(tmp_path: Path) -> None:
-    login = SavedLoginFile(tmp_path / "session.json")
-    await login.save(SESSION)
     await login.clear()
     await login.clear()
     assert await login.load() is None
@@ -57,13 +45,8 @@ async def test_half_a_surrogate_pair_can_be_saved(tmp_path: Path) -> None:
     assert await login.load() == {"nickname": "a\ud83d"}
 
 
-async def test_a_folder_without_write_right_is_a_store_error(read_only_folder: Path) -> None:
-    with unprivileged(), pytest.raises(StoreError, match="rights"):
-        await SavedLoginFile(read_only_folder / "session.json").save(SESSION)
-
-
 async def test_no_error_shows_the_login_that_was_to_be_saved(read_only_folder: Path) -> None:
-    with unprivileged(), pytest.raises(StoreError) as caught:
+    with unprivileged(), pytest.raises(StoreError, match="rights") as caught:
         await SavedLoginFile(read_only_folder / "session.json").save({"skey": "@crypt_geheim"})
     assert "geheim" not in repr(caught.value)
 
