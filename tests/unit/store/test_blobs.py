@@ -8,7 +8,7 @@ import hashlib
 import os
 import resource
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from tests.unit.store.conftest import Clock, unprivileged
 from tests.unit.store.make import chmod
 from tests.unit.store.test_file_type import picture
 from wx2mqtt.errors import StoreError, StoreFull, Unreachable
+from wx2mqtt.model import Blob
 from wx2mqtt.store import blobs as module
 from wx2mqtt.store.blobs import Blobs, PendingFiles, SizeLimitExceeded
 from wx2mqtt.store.partial_file import PartialFile
@@ -34,6 +35,15 @@ async def blobs(tmp_path: Path) -> Blobs:
 
 def files_below(folder: Path) -> list[Path]:
     return [file for file in folder.rglob("*") if file.is_file()]
+
+
+def fail_with(number: int, text: str) -> Callable[[object], None]:
+    """Returns a function that fails as the operating system does."""
+
+    def fail(_argument: object) -> None:
+        raise OSError(number, text)
+
+    return fail
 
 
 async def in_pieces(*pieces: bytes) -> AsyncIterator[bytes]:
@@ -56,35 +66,37 @@ async def test_stored_bytes_are_a_file_that_is_named_by_its_content(blobs: Blobs
     data = picture("PNG", 30, 20)
     blob = await blobs.store(in_pieces(data[:50], b"", data[50:]), NO_LIMIT)
     sha256 = hashlib.sha256(data).hexdigest()
-    assert (blob.sha256, blob.size, blob.mime) == (sha256, len(data), "image/png")
-    assert (blob.width, blob.height) == (30, 20)
-    assert blob.path == f"media/{sha256[:2]}/{sha256}.png"
+    assert blob == Blob(
+        sha256=sha256,
+        size=len(data),
+        mime="image/png",
+        path=f"media/{sha256[:2]}/{sha256}.png",
+        width=30,
+        height=20,
+    )
     assert blobs.path_of(blob) == tmp_path / blob.path
     assert blobs.path_of(blob).read_bytes() == data
     assert files_below(tmp_path) == [blobs.path_of(blob)]
     assert blobs.exists(blob)
 
 
-async def test_bytes_can_be_stored_in_one_piece(blobs: Blobs) -> None:
-    blob = await blobs.store(b"hello", NO_LIMIT)
-    assert (blob.mime, blob.width, blob.height) == ("text/plain", None, None)
-    assert blobs.path_of(blob).read_bytes() == b"hello"
-
-
-async def test_an_empty_file_can_be_stored(blobs: Blobs) -> None:
-    blob = await blobs.store(in_pieces(), NO_LIMIT)
-    assert (blob.size, blob.mime) == (0, "application/octet-stream")
-    assert blobs.exists(blob)
-
-
-async def test_only_the_owner_may_read_the_files(blobs: Blobs, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("source", "mime", "content"),
+    [(b"hello", "text/plain", b"hello"), (None, "application/octet-stream", b"")],
+    ids=["in one piece", "no piece"],
+)
+async def test_bytes_can_be_stored_in_one_piece_or_none_and_only_the_owner_may_read_them(
+    blobs: Blobs, tmp_path: Path, source: bytes | None, mime: str, content: bytes
+) -> None:
     umask = os.umask(0)
     try:
-        blob = await blobs.store(b"hello", NO_LIMIT)
+        blob = await blobs.store(in_pieces() if source is None else source, NO_LIMIT)
     finally:
         os.umask(umask)
-    assert blobs.path_of(blob).stat().st_mode & 0o777 == 0o600
-    for folder in (tmp_path / "media", blobs.path_of(blob).parent):
+    path = blobs.path_of(blob)
+    assert (blob.mime, blob.width, blob.height, path.read_bytes()) == (mime, None, None, content)
+    assert path.stat().st_mode & 0o777 == 0o600
+    for folder in (tmp_path / "media", path.parent):
         assert folder.stat().st_mode & 0o777 == 0o700
 
 
@@ -111,17 +123,14 @@ async def test_the_same_bytes_are_one_file(blobs: Blobs, tmp_path: Path) -> None
     assert blobs.size == 5
 
 
-async def test_a_file_that_was_truncated_is_whole_again_when_its_content_is_stored(blobs: Blobs) -> None:
+async def test_a_file_that_was_truncated_or_deleted_is_whole_again_when_its_content_is_stored(
+    blobs: Blobs,
+) -> None:
     blob = await blobs.store(b"hello", NO_LIMIT)
-    os.truncate(blobs.path_of(blob), 3)
-    assert not blobs.exists(blob)
-    assert blobs.exists(await blobs.store(b"hello", NO_LIMIT))
-
-
-async def test_a_file_that_was_deleted_does_not_exist(blobs: Blobs) -> None:
-    blob = await blobs.store(b"hello", NO_LIMIT)
-    blobs.path_of(blob).unlink()
-    assert not blobs.exists(blob)
+    for damage in (lambda path: os.truncate(path, 3), Path.unlink):
+        damage(blobs.path_of(blob))
+        assert not blobs.exists(blob)
+        assert blobs.exists(await blobs.store(b"hello", NO_LIMIT))
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -150,33 +159,30 @@ async def test_an_endless_download_ends_at_the_limit(blobs: Blobs) -> None:
     assert yielded <= 101_000
 
 
-async def test_a_download_that_breaks_off_leaves_nothing(blobs: Blobs, tmp_path: Path) -> None:
-    async def broken_download() -> AsyncIterator[bytes]:
-        yield b"x" * module.WRITE_BUFFER_BYTES
-        raise Unreachable
+async def test_a_download_that_breaks_off_or_is_cancelled_leaves_nothing(
+    blobs: Blobs, tmp_path: Path
+) -> None:
+    started, breaks_off = asyncio.Event(), asyncio.Event()
 
-    with pytest.raises(Unreachable):
-        await blobs.store(broken_download(), NO_LIMIT)
-    assert files_below(tmp_path) == []
-    assert blobs.size == 0
-
-
-async def test_a_download_that_is_cancelled_leaves_nothing(blobs: Blobs, tmp_path: Path) -> None:
-    started = asyncio.Event()
-
-    async def hanging_download() -> AsyncIterator[bytes]:
+    async def download() -> AsyncIterator[bytes]:
         yield b"x" * module.WRITE_BUFFER_BYTES
         started.set()
-        await asyncio.Event().wait()
+        await breaks_off.wait()
+        raise Unreachable
 
-    task = asyncio.create_task(blobs.store(hanging_download(), NO_LIMIT))
-    await started.wait()
-    assert blobs.size == module.WRITE_BUFFER_BYTES, "a file that is still being downloaded counts as well"
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert files_below(tmp_path) == []
-    assert blobs.size == 0
+    for end, error in (
+        (asyncio.Task.cancel, asyncio.CancelledError),
+        (lambda _: breaks_off.set(), Unreachable),
+    ):
+        started.clear()
+        task = asyncio.create_task(blobs.store(download(), NO_LIMIT))
+        await started.wait()
+        assert blobs.size == module.WRITE_BUFFER_BYTES, "a file that is still being downloaded counts as well"
+        end(task)
+        with pytest.raises(error):
+            await task
+        assert files_below(tmp_path) == []
+        assert blobs.size == 0
 
 
 @pytest.mark.parametrize("method", ["_write", "_blob"])
@@ -219,11 +225,7 @@ async def test_when_a_folder_cannot_be_synced_a_new_file_is_deleted(
 ) -> None:
     if there_before:
         blobs.mark_referenced(await blobs.store(b"hello", NO_LIMIT))
-
-    def fails(_folder: Path) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(module, "sync_folder", fails)
+    monkeypatch.setattr(module, "sync_folder", fail_with(5, "Input/output error"))
     with pytest.raises(StoreError, match="disk"):
         await blobs.store(b"hello", NO_LIMIT)
     assert [file.read_bytes() for file in files_below(tmp_path)] == [b"hello"] * there_before
@@ -234,10 +236,7 @@ async def test_when_a_folder_cannot_be_synced_a_new_file_is_deleted(
 async def test_a_file_that_cannot_be_synced_is_deleted(
     blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(_handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fails)
+    monkeypatch.setattr(os, "fsync", fail_with(28, "No space left on device"))
     with pytest.raises(StoreFull):
         await blobs.store(b"hello", NO_LIMIT)
     assert files_below(tmp_path) == []
@@ -282,41 +281,35 @@ async def test_half_files_of_a_killed_process_are_deleted_at_the_next_start(
     assert restarted.size == 5
 
 
-async def test_a_file_is_not_removed_until_all_who_stored_it_have_a_row_for_it(blobs: Blobs) -> None:
-    blob = await blobs.store(b"hello", NO_LIMIT)
-    await blobs.store(b"hello", NO_LIMIT)
-    assert blobs.remove([blobs.path_of(blob)]) == 0
-    blobs.mark_referenced(blob)
-    assert blobs.remove([blobs.path_of(blob)]) == 0
-    blobs.mark_referenced(blob)
-    assert blobs.remove([blobs.path_of(blob), blobs.path_of(blob)]) == 5
+async def test_a_file_is_not_removed_until_all_who_stored_it_have_a_row_for_it(
+    blobs: Blobs, tmp_path: Path
+) -> None:
+    """A path that cannot be removed does not keep the others."""
+    for _ in range(2):
+        blob = await blobs.store(b"hello", NO_LIMIT)
+    (tmp_path / "media" / "folder").mkdir()
+    paths = [tmp_path / "media" / "folder", blobs.path_of(blob), blobs.path_of(blob)]
+    for freed in (0, 0, 5):
+        assert blobs.remove(paths) == freed
+        blobs.mark_referenced(blob)
     assert not blobs.exists(blob)
     assert blobs.size == 0
 
 
-async def test_a_file_that_cannot_be_removed_does_not_keep_the_others(blobs: Blobs, tmp_path: Path) -> None:
-    blob = await blobs.store(b"hello", NO_LIMIT)
-    blobs.mark_referenced(blob)
-    (tmp_path / "media" / "folder").mkdir()
-    assert blobs.remove([tmp_path / "media" / "folder", blobs.path_of(blob)]) == 5
-
-
-async def test_old_files_are_found_and_half_files_are_not(blobs: Blobs, tmp_path: Path) -> None:
+async def test_old_files_are_found_and_half_files_are_not_and_the_size_is_measured_again(
+    blobs: Blobs, tmp_path: Path
+) -> None:
     old, young = await blobs.store(b"old", NO_LIMIT), await blobs.store(b"young", NO_LIMIT)
-    os.utime(blobs.path_of(old), (1, 1))
     half = tmp_path / "media" / ".part-mine"
     half.write_bytes(b"half")
-    os.utime(half, (1, 1))
+    for path in (half, blobs.path_of(old)):
+        os.utime(path, (1, 1))
     assert await blobs.older_than(3600) == [blobs.path_of(old)]
     assert set(await blobs.older_than(0)) == {blobs.path_of(old), blobs.path_of(young)}
-
-
-async def test_the_size_is_measured_again_after_a_change_by_hand(blobs: Blobs) -> None:
-    blob = await blobs.store(b"hello", NO_LIMIT)
-    blobs.path_of(blob).unlink()
-    assert blobs.size == 5
+    blobs.path_of(young).unlink()  # by hand
+    size = blobs.size
     await blobs.older_than(0)
-    assert blobs.size == 0
+    assert blobs.size == size - 5
 
 
 async def test_many_files_can_be_stored_at_once(blobs: Blobs, tmp_path: Path) -> None:
@@ -331,20 +324,14 @@ async def test_many_files_can_be_stored_at_once(blobs: Blobs, tmp_path: Path) ->
 
 def test_a_file_is_pending_until_it_was_released_as_often_as_added(clock: Clock) -> None:
     pending = PendingFiles(10, clock)
+    pending.release("a")
+    assert not pending.contains("a")
     pending.add("a")
     pending.add("a")
     pending.release("a")
     assert pending.contains("a")
     pending.release("a")
     assert not pending.contains("a")
-
-
-def test_a_release_of_a_file_that_is_not_pending_changes_nothing(clock: Clock) -> None:
-    pending = PendingFiles(10, clock)
-    pending.release("a")
-    assert not pending.contains("a")
-    pending.add("a")
-    assert pending.contains("a")
 
 
 def test_a_file_that_is_never_released_is_pending_for_a_limited_time(clock: Clock) -> None:

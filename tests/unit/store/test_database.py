@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psycopg
@@ -78,24 +79,28 @@ def notes(connection: Connection) -> list[str]:
     return [text for (text,) in connection.execute(f"SELECT text FROM note ORDER BY {order}")]
 
 
-async def _block_commit(database: Database, commit_point: FakeCommitPoint) -> asyncio.Task[None]:
-    """Starts a commit that waits; jobs that are written meanwhile must share the next commit."""
+@asynccontextmanager
+async def shared_commit(
+    database: Database, commit_point: FakeCommitPoint, *jobs: Callable[[Connection], None], name: str = "note"
+) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Yields the writes of jobs that come during another commit; at its end they share the next one."""
     commit_point.may_commit.clear()
     first = asyncio.create_task(database.write("gate", note("gate")))
     assert await asyncio.to_thread(commit_point.is_waiting.wait, 10)
-    return first
+    tasks = [asyncio.create_task(database.write(name, job)) for job in jobs]
+    await asyncio.sleep(0)
+    yield tasks
+    commit_point.may_commit.set()
+    await first
+    await asyncio.wait(tasks)
 
 
-async def test_a_write_returns_what_its_job_returned(database: Database) -> None:
-    assert await database.write("answer", lambda _: 42) == 42
+def failing_job(connection: Connection) -> None:
+    note("half")(connection)
+    raise KeyError("bad")
 
 
-async def test_a_written_row_is_read(database: Database) -> None:
-    await database.write("note", note("a"))
-    assert await database.read(notes) == ["a"]
-
-
-async def test_jobs_run_in_other_threads(database: Database) -> None:
+async def test_a_job_runs_in_another_thread_and_its_result_is_returned(database: Database) -> None:
     here = threading.get_ident()
     assert await database.write("where", lambda _: threading.get_ident()) != here
     assert await database.read(lambda _: threading.get_ident()) != here
@@ -105,26 +110,15 @@ async def test_the_commit_point_is_called_before_and_after_a_commit_in_the_writi
     database: Database, commit_point: FakeCommitPoint
 ) -> None:
     await database.write("note", note("a"))
+    assert await database.read(notes) == ["a"]
     assert commit_point.calls == ["before:note", "after:note"]
     assert commit_point.threads == {"store-write"}
 
 
 async def test_jobs_that_come_during_a_commit_share_the_next_one(
-    database: Database, commit_point: FakeCommitPoint
-) -> None:
-    first = await _block_commit(database, commit_point)
-    more = [asyncio.create_task(database.write("note", note(str(number)))) for number in range(20)]
-    await asyncio.sleep(0)
-    commit_point.may_commit.set()
-    await asyncio.gather(first, *more)
-    assert commit_point.calls == ["before:gate", "after:gate", *["before:note"] * 20, *["after:note"] * 20]
-    assert await database.read(notes) == ["gate", *map(str, range(20))]
-
-
-async def test_the_loop_is_notified_once_for_all_jobs_of_a_commit(
     database: Database, commit_point: FakeCommitPoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = await _block_commit(database, commit_point)
+    """The loop is notified once for all jobs of a commit."""
     loop, notifications = asyncio.get_running_loop(), []
     call_soon_threadsafe = loop.call_soon_threadsafe
 
@@ -133,73 +127,41 @@ async def test_the_loop_is_notified_once_for_all_jobs_of_a_commit(
             notifications.append(callback)
         return call_soon_threadsafe(callback, *arguments)
 
-    monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
-    more = [asyncio.create_task(database.write("note", note(str(number)))) for number in range(20)]
-    await asyncio.sleep(0)
-    commit_point.may_commit.set()
-    await asyncio.gather(first, *more)
-    assert len(notifications) == 2
+    async with shared_commit(database, commit_point, *(note(str(number)) for number in range(20))):
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+    assert commit_point.calls == ["before:gate", "after:gate", *["before:note"] * 20, *["after:note"] * 20]
+    assert await database.read(notes) == ["gate", *map(str, range(20))]
+    assert len(notifications) == 3  # of `gate`, of the shared commit, and of the read
 
 
-async def test_a_commit_has_a_limited_number_of_jobs(
+async def test_a_commit_has_a_limited_number_of_jobs_and_an_urgent_one_is_the_first(
     database: Database, commit_point: FakeCommitPoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "MAX_JOBS_PER_COMMIT", 3)
-    first = await _block_commit(database, commit_point)
-    more = [asyncio.create_task(database.write("note", note(str(number)))) for number in range(4)]
-    await asyncio.sleep(0)
-    commit_point.may_commit.set()
-    await asyncio.gather(first, *more)
-    assert commit_point.calls[2:] == [*["before:note"] * 3, *["after:note"] * 3, "before:note", "after:note"]
-
-
-async def test_an_urgent_job_is_the_first_of_the_next_commit(
-    database: Database, commit_point: FakeCommitPoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database_module, "MAX_JOBS_PER_COMMIT", 3)
-    first = await _block_commit(database, commit_point)
-    more = [asyncio.create_task(database.write("note", note(str(number)))) for number in range(4)]
-    await asyncio.sleep(0)
-    urgent = asyncio.create_task(database.write("urgent", note("urgent"), urgent=True))
-    await asyncio.sleep(0)
-    commit_point.may_commit.set()
-    await asyncio.gather(first, urgent, *more)
-    assert commit_point.calls[2:5] == ["before:urgent", "before:note", "before:note"]
+    async with shared_commit(database, commit_point, *(note(str(number)) for number in range(4))):
+        urgent = asyncio.create_task(database.write("urgent", note("urgent"), urgent=True))
+        await asyncio.sleep(0)
+    await urgent
+    assert commit_point.calls[2:] == [
+        *("before:urgent", "before:note", "before:note"), *("after:urgent", "after:note", "after:note"),
+        *("before:note", "before:note"), *("after:note", "after:note"),
+    ]  # fmt: skip
     assert await database.read(notes) == ["gate", "urgent", "0", "1", "2", "3"]
 
 
 async def test_a_job_that_fails_leaves_the_other_jobs_of_its_commit_alone(
     database: Database, commit_point: FakeCommitPoint
 ) -> None:
-    first = await _block_commit(database, commit_point)
-
-    def failing_job(connection: Connection) -> None:
-        note("half")(connection)
-        raise KeyError("bad")
-
-    more = [
-        database.write("note", note("a")),
-        database.write("bad", failing_job),
-        database.write("note", note("b")),
-    ]
-    gathered = asyncio.gather(*more, return_exceptions=True)
-    await asyncio.sleep(0)
-    commit_point.may_commit.set()
-    await first
-    a, error, b = await gathered
-    assert (a, b) == (None, None)
-    assert isinstance(error, KeyError)
+    async with shared_commit(database, commit_point, note("a"), failing_job, note("b")) as tasks:
+        pass
+    assert [type(task.exception()) for task in tasks] == [type(None), KeyError, type(None)]
     assert await database.read(notes) == ["gate", "a", "b"]
-    assert "before:bad" not in commit_point.calls
+    assert commit_point.calls[2:] == [*["before:note"] * 2, *["after:note"] * 2]
 
 
 async def test_a_job_that_fails_in_a_commit_of_its_own_stores_nothing(
     database: Database, commit_point: FakeCommitPoint
 ) -> None:
-    def failing_job(connection: Connection) -> None:
-        note("half")(connection)
-        raise KeyError("bad")
-
     with pytest.raises(KeyError):
         await database.write("bad", failing_job)
     assert commit_point.calls == []
@@ -215,15 +177,12 @@ async def test_an_error_of_the_database_is_a_store_error_that_quotes_no_value(da
     assert isinstance(caught.value.__cause__, sqlite3.Error | psycopg.Error)
 
 
-async def test_a_read_that_fails_is_a_store_error(database: Database) -> None:
+async def test_a_read_that_fails_or_writes_is_a_store_error(database: Database) -> None:
     with pytest.raises(StoreError):
         await database.read(lambda db: db.execute("SELECT * FROM nothing"))
-    assert await database.read(notes) == []
-
-
-async def test_a_read_cannot_write(database: Database) -> None:
     with pytest.raises(StoreError, match="read-only"):
         await database.read(note("a"))
+    assert await database.read(notes) == []
 
 
 async def _allow_no_more_pages(database: Database) -> None:
@@ -261,37 +220,24 @@ async def test_of_a_commit_that_a_full_disk_stops_exactly_the_jobs_without_an_er
     database: Database, commit_point: FakeCommitPoint
 ) -> None:
     await _allow_no_more_pages(database)
-    first = await _block_commit(database, commit_point)
-    more = [database.write("note", note(text)) for text in ("a", "x" * 100_000, "b")]
-    gathered = asyncio.gather(*more, return_exceptions=True)
-    await asyncio.sleep(0)
-    commit_point.may_commit.set()
-    await first
-    outcomes = await gathered
-    assert isinstance(outcomes[1], StoreFull)
-    stored = [text for text, outcome in zip(("a", "x", "b"), outcomes, strict=True) if outcome is None]
+    texts = ["a", "x" * 100_000, "b"]
+    async with shared_commit(database, commit_point, *(note(text) for text in texts)) as tasks:
+        pass
+    assert isinstance(tasks[1].exception(), StoreFull)
+    stored = [text for text, task in zip(texts, tasks, strict=True) if task.exception() is None]
     assert await database.read(notes) == ["gate", *stored]
 
 
 async def test_when_the_database_rolls_the_transaction_back_all_jobs_of_the_commit_fail(
     database: Database, commit_point: FakeCommitPoint
 ) -> None:
-    first = await _block_commit(database, commit_point)
-
     def gives_up(connection: Connection) -> None:
         connection.execute("ROLLBACK")
         connection.execute("SELECT * FROM nothing")
 
-    more = [
-        database.write("note", note("a")),
-        database.write("bad", gives_up),
-        database.write("note", note("b")),
-    ]
-    gathered = asyncio.gather(*more, return_exceptions=True)
-    await asyncio.sleep(0)
-    commit_point.may_commit.set()
-    await first
-    assert all(isinstance(outcome, StoreError) for outcome in await gathered)
+    async with shared_commit(database, commit_point, note("a"), gives_up, note("b")) as tasks:
+        pass
+    assert all(isinstance(task.exception(), StoreError) for task in tasks)
     assert await database.read(notes) == ["gate"]
     await database.write("note", note("c"))
     assert await database.read(notes) == ["gate", "c"]
@@ -312,24 +258,13 @@ async def test_a_commit_that_fails_ends_all_its_jobs_with_an_error_and_later_com
     assert await database.read(notes) == ["a"]
 
 
-async def test_a_cancelled_wait_leaves_the_other_jobs_of_its_commit_alone(
+async def test_a_cancelled_wait_leaves_the_other_jobs_of_its_commit_alone_and_reads_wait_for_none(
     database: Database, commit_point: FakeCommitPoint
 ) -> None:
-    first = await _block_commit(database, commit_point)
-    cancelled = asyncio.create_task(database.write("note", note("a")))
-    other = asyncio.create_task(database.write("note", note("b")))
-    await asyncio.sleep(0)
-    cancelled.cancel()
-    commit_point.may_commit.set()
-    await asyncio.gather(first, other)
+    async with shared_commit(database, commit_point, note("a"), note("b")) as tasks:
+        tasks[0].cancel()
+        assert await asyncio.wait_for(database.read(notes), MAX_WAIT_SECONDS) == []
     assert await database.read(notes) == ["gate", "a", "b"]
-
-
-async def test_reads_do_not_wait_for_a_commit(database: Database, commit_point: FakeCommitPoint) -> None:
-    first = await _block_commit(database, commit_point)
-    assert await asyncio.wait_for(database.read(notes), MAX_WAIT_SECONDS) == []
-    commit_point.may_commit.set()
-    await first
 
 
 async def test_close_writes_the_jobs_that_wait_and_removes_the_wal(tmp_path: Path) -> None:
@@ -345,46 +280,38 @@ async def test_close_writes_the_jobs_that_wait_and_removes_the_wal(tmp_path: Pat
     await again.close()
 
 
-async def test_a_closed_database_refuses_reads_and_writes(database: Database) -> None:
+async def test_a_closed_database_refuses_reads_writes_and_checkpoints(database: Database) -> None:
     await database.close()
     await database.close()
     with pytest.raises(StoreError, match="closed"):
         await database.write("note", note("a"))
     with pytest.raises(StoreError, match="closed"):
         await database.read(notes)
+    if isinstance(database, SqliteDatabase):
+        with pytest.raises(StoreError, match="closed"):
+            await database.checkpoint()
+
+
+def wal_size(database: SqliteDatabase) -> int:
+    return database.path.with_name(database.path.name + "-wal").stat().st_size
 
 
 @on_sqlite
-async def test_a_closed_database_refuses_a_checkpoint(database: Database) -> None:
-    await database.close()
-    assert isinstance(database, SqliteDatabase)
-    with pytest.raises(StoreError, match="closed"):
-        await database.checkpoint()
-
-
-def _path(database: Database) -> Path:
-    assert isinstance(database, SqliteDatabase)
-    return database.path
-
-
-@on_sqlite
-async def test_a_checkpoint_empties_the_wal(database: Database) -> None:
+async def test_a_checkpoint_empties_the_wal(database: SqliteDatabase) -> None:
     await database.write("note", note("a"))
-    wal = _path(database).with_name(_path(database).name + "-wal")
-    assert wal.stat().st_size > 0
-    assert isinstance(database, SqliteDatabase)
+    assert wal_size(database) > 0
     await database.checkpoint()
-    assert wal.stat().st_size == 0
+    assert wal_size(database) == 0
     assert await database.read(notes) == ["a"]
 
 
 @on_sqlite
-async def test_the_wal_stays_small_however_much_is_written(database: Database) -> None:
-    wal, largest = _path(database).with_name(_path(database).name + "-wal"), 0
+async def test_the_wal_stays_small_however_much_is_written(database: SqliteDatabase) -> None:
+    largest = 0
     for number in range(200):
         await database.write("note", note(f"{number}" + "x" * 100_000))
-        largest = max(largest, wal.stat().st_size)
-    assert _path(database).stat().st_size > 10 * 1024 * 1024
+        largest = max(largest, wal_size(database))
+    assert await database.used_bytes() > 10 * 1024 * 1024
     assert largest < 6 * 1024 * 1024
 
 
