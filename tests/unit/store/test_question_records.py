@@ -92,14 +92,15 @@ def test_the_asking_command_is_read_as_it_was_stored() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"account": None}, {"row_id": "3"}, {"row_id": None}, {"command_id": 7}, {"user": ["wife"]}]
+    "value",
+    [
+        *(None, [], "home", 3),
+        *({**asking_to_json(ASKED_BY), "account": None}, {**asking_to_json(ASKED_BY), "row_id": "3"}),
+        *({**asking_to_json(ASKED_BY), "row_id": None}, {**asking_to_json(ASKED_BY), "command_id": 7}),
+        {**asking_to_json(ASKED_BY), "user": ["wife"]},
+    ],
 )
-def test_what_is_no_asking_command_is_none(change: dict[str, Json]) -> None:
-    assert asking_from_json({**asking_to_json(ASKED_BY), **change}) is None
-
-
-@pytest.mark.parametrize("value", [None, [], "home", 3])
-def test_a_value_of_another_type_is_no_asking_command(value: Json) -> None:
+def test_what_is_no_asking_command_is_none(value: Json) -> None:
     assert asking_from_json(value) is None
 
 

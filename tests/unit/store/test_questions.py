@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.store.conftest import Clock
-from tests.unit.store.make import command, message, result
+from tests.unit.store.make import command, message, record, result
 from wx2mqtt.model import Button, ButtonPress, Handle, Json, PersonId, Status
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import NO_CHANGES
@@ -165,19 +165,13 @@ async def test_an_answer_closes_it_and_is_stored_with_the_message(questions: Que
     assert (await questions.get("lock")).answer_text == "Yes"
 
 
-async def test_only_the_first_answer_counts(questions: QuestionsHarness) -> None:
+@pytest.mark.parametrize("batches", [[["2"], ["1"]], [["2", "1"]]], ids=["two batches", "one batch"])
+async def test_only_the_first_answer_counts(questions: QuestionsHarness, batches: list[list[str]]) -> None:
     await questions.ask("lock")
-    await questions.write("m1", "nö")
-    await questions.write("m2", "1")
+    for words in batches:
+        await record(questions.journal, *(questions.message(f"m{word}", word) for word in words))
     bodies, _ = await questions.stored()
     assert ["button" in body for body in bodies] == [True, False]
-    assert await questions.answers() == [("lock", "no")]
-
-
-async def test_of_two_answers_in_one_batch_the_first_counts(questions: QuestionsHarness) -> None:
-    await questions.ask("lock")
-    items = [questions.message("m1", "2"), questions.message("m2", "1")]
-    await questions.journal.received.record(items, NO_CHANGES, None, "login")
     assert await questions.answers() == [("lock", "no")]
 
 
@@ -192,68 +186,49 @@ async def test_a_message_or_press_that_wechat_delivers_twice_counts_once(questio
     assert await questions.answers() == [("lock", "yes"), ("heat", "no")]
 
 
-async def test_an_answer_without_a_quote_means_the_question_that_was_asked_last(
-    questions: QuestionsHarness,
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([("1", {}), ("1", {})], [("heat", "yes")]),
+        (
+            [
+                ("yes", {"is_quote": True, "quoted_command_id": "lock"}),
+                ("nö", {"is_quote": True, "quoted_text": "heat? 1 Yes 2 Nö"}),
+            ],
+            [("lock", "yes"), ("heat", "no")],
+        ),
+        ([("1", {"is_quote": True, "quoted_command_id": "another"})], []),
+        ([("1", {"is_quote": True})], []),
+        ([("1", {"is_quote": True, "quoted_text": "something else"})], []),
+        ([("1", {"person": PersonId(8)})], []),
+        ([("1", {"person": PersonId(8), "is_quote": True, "quoted_command_id": "lock"})], []),
+        ([("1", {"trusted": False})], []),
+        (
+            [("1", {"trusted": False, "is_quote": True, "quoted_command_id": "for anyone"})],
+            [("for anyone", "yes")],
+        ),
+        ([("1", {"seconds": -5}), ("1", {"seconds": 3})], [("heat", "yes")]),
+        ([("1", {"seconds": 61}), ("1", {"seconds": 59})], [("heat", "yes")]),
+    ],
+    ids=[
+        *("no quote means the newest question", "quotes", "a quote of another id", "a quote of nothing"),
+        *("a quote of another text", "another chat", "a quote in another chat", "untrusted"),
+        *("untrusted to a question for anyone", "before the question", "after its time"),
+    ],
+)
+async def test_a_message_answers_the_question_that_it_means(
+    questions: QuestionsHarness, answers: list[tuple[str, dict[str, Any]]], expected: list[tuple[str, str]]
 ) -> None:
+    """However late it is received."""
+    await questions.ask("for anyone", anyone=True)
     await questions.ask("lock")
     await questions.ask("heat")
-    await questions.write("m1", "1")
-    await questions.write("m2", "1")
-    assert await questions.answers() == [("heat", "yes")]
-    assert await questions.open_ids() == ["lock"]
-
-
-async def test_an_older_question_is_answered_by_a_quote(questions: QuestionsHarness) -> None:
-    await questions.ask("lock")
-    await questions.ask("heat")
-    await questions.write("m1", "yes", is_quote=True, quoted_command_id="lock")
-    await questions.write("m2", "2", is_quote=True, quoted_text="heat? 1 Yes 2 Nö")
-    assert await questions.answers() == [("lock", "yes"), ("heat", "no")]
-
-
-async def test_a_quote_of_anything_else_answers_nothing(questions: QuestionsHarness) -> None:
-    await questions.ask("lock")
-    await questions.write("m1", "1", is_quote=True, quoted_command_id="another")
-    await questions.write("m2", "1", is_quote=True)
-    await questions.write("m3", "1", is_quote=True, quoted_text="something else")
-    assert await questions.answers() == []
-
-
-async def test_an_answer_in_another_chat_does_not_count(questions: QuestionsHarness) -> None:
-    await questions.ask("lock")
-    await questions.write("m1", "1", person=PersonId(8))
-    await questions.write("m2", "1", person=PersonId(8), is_quote=True, quoted_command_id="lock")
-    await questions.press("p1", "lock", "yes", person=PersonId(8))
-    assert await questions.answers() == []
-
-
-async def test_an_untrusted_person_answers_only_questions_for_anyone(questions: QuestionsHarness) -> None:
-    await questions.ask("lock")
-    await questions.write("m1", "1", trusted=False)
-    pressed = await questions.press("p1", "lock", "yes", trusted=False)
-    assert pressed.answers.updates == ()
-    await questions.ask("heat", anyone=True)
-    await questions.write("m2", "1", trusted=False)
-    assert await questions.answers() == [("heat", "yes")]
-
-
-async def test_a_message_from_before_the_question_answers_nothing(questions: QuestionsHarness) -> None:
-    await questions.ask("lock")
-    await questions.write("m1", "1", time=questions.clock.now - 5000)
-    assert await questions.answers() == []
-    await questions.write("m2", "1", time=questions.clock.now + 3000)
-    assert await questions.answers() == [("lock", "yes")]
-
-
-async def test_an_answer_that_was_written_in_time_counts_however_late_it_is_received(
-    questions: QuestionsHarness,
-) -> None:
-    await questions.ask("lock")
-    written_at = questions.clock.now + 59_000
+    asked = questions.clock.now
     questions.clock.now += 3_600_000
-    await questions.write("m1", "1", time=questions.clock.now)
-    await questions.write("m2", "1", time=written_at)
-    assert await questions.answers() == [("lock", "yes")]
+    for number, (words, more) in enumerate(answers):
+        values = {"seconds": 10, **more}
+        await questions.write(f"m{number}", words, time=asked + values.pop("seconds") * 1000, **values)
+    assert await questions.answers() == expected
 
 
 async def test_a_press_is_published_as_an_event_and_updates_the_card(questions: QuestionsHarness) -> None:
@@ -271,19 +246,24 @@ async def test_a_press_is_published_as_an_event_and_updates_the_card(questions: 
 async def test_a_late_press_changes_the_card_only(questions: QuestionsHarness) -> None:
     await questions.ask("lock")
     await questions.write("m1", "1")
-    recorded = await questions.press("p1", "lock", "no")
-    assert [update.chosen for update in recorded.answers.updates] == ["Yes"]
     await questions.ask("heat")
     questions.clock.now += 60_001
-    recorded = await questions.press("p2", "heat", "yes")
-    assert [update.chosen for update in recorded.answers.updates] == [""]
+    for command_id, chosen in (("lock", "Yes"), ("heat", "")):
+        recorded = await questions.press(f"p {command_id}", command_id, "no")
+        assert [update.chosen for update in recorded.answers.updates] == [chosen]
     assert await questions.answers() == [("lock", "yes")]
 
 
-async def test_presses_of_unknown_cards_and_buttons_are_ignored(questions: QuestionsHarness) -> None:
+async def test_presses_of_unknown_cards_and_buttons_or_of_people_who_may_not_are_ignored(
+    questions: QuestionsHarness,
+) -> None:
     await questions.ask("lock")
-    for command_id, button in (("another", "yes"), ("lock", "maybe")):
-        recorded = await questions.press(f"{command_id} {button}", command_id, button)
+    presses: list[tuple[str, str, dict[str, Any]]] = [
+        *(("another", "yes", {}), ("lock", "maybe", {})),
+        *(("lock", "yes", {"person": PersonId(8)}), ("lock", "yes", {"trusted": False})),
+    ]
+    for number, (command_id, button, more) in enumerate(presses):
+        recorded = await questions.press(f"p{number}", command_id, button, **more)
         assert (recorded.events, recorded.answers.updates) == (0, ())
     assert await questions.open_ids() == ["lock"]
 
@@ -352,14 +332,12 @@ async def test_after_a_kill_during_an_attempt_the_time_for_an_answer_runs(
     assert (await questions.get("lock")).until == questions.clock.now + 3000
 
 
-@pytest.mark.parametrize("status", [Status.FAILED, Status.EXPIRED, Status.REJECTED])
-async def test_a_command_that_was_not_sent_leaves_no_question(
-    questions: QuestionsHarness, status: Status
-) -> None:
-    await questions.accept("lock")
-    await questions.begin("lock")
-    await questions.finish("lock", status, message_id=None)
-    assert await questions.journal.questions.get("lock") is None
+async def test_a_command_that_was_not_sent_leaves_no_question(questions: QuestionsHarness) -> None:
+    for status in (Status.FAILED, Status.EXPIRED, Status.REJECTED):
+        await questions.accept(status)
+        await questions.begin(status)
+        await questions.finish(status, status, message_id=None)
+        assert await questions.journal.questions.get(status) is None
 
 
 async def test_after_a_kill_during_an_attempt_the_question_is_open_and_an_answer_proves_its_arrival(
@@ -391,24 +369,17 @@ async def test_a_retry_opens_a_question_under_its_new_id(questions: QuestionsHar
 # The end of a question
 
 
-async def test_a_question_can_be_closed(questions: QuestionsHarness) -> None:
-    await questions.ask("lock")
-    assert await questions.journal.questions.close("lock", questions.clock.now)
-    assert not await questions.journal.questions.close("lock", questions.clock.now)
-    assert not await questions.journal.questions.close("another", questions.clock.now)
-    await questions.write("m1", "1")
-    assert await questions.answers() == []
-
-
-async def test_a_closed_question_takes_no_answer_from_the_last_second_of_its_time(
+async def test_a_closed_question_takes_no_answer_also_from_the_last_second_of_its_time(
     questions: QuestionsHarness,
 ) -> None:
     await questions.ask("lock")
     until = (await questions.get("lock")).until
     assert until is not None
     questions.clock.now = until + 500
-    assert await questions.journal.questions.close("lock", questions.clock.now)
+    for command_id, is_closed in (("lock", True), ("lock", False), ("another", False)):
+        assert await questions.journal.questions.close(command_id, questions.clock.now) is is_closed
     await questions.write("m1", "1", time=until - until % 1000)
+    await questions.write("m2", "1", time=until - 10_000)
     assert await questions.answers() == []
 
 

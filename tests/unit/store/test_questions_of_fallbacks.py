@@ -56,20 +56,22 @@ class AccountsHarness:
 
 @pytest.fixture
 async def accounts(database: Database, clock: Clock) -> AccountsHarness:
+    """The command `lock` of home was accepted, and office has sent its question."""
     harnesses = []
     for name in ("home", "office", "shop"):
         journal = Journal(database, name, clock)
         await journal.open()
         await journal.set_base_topic("wx" if name == "home" else f"wx/{name}")
         harnesses.append(QuestionsHarness(journal, clock))
-    return AccountsHarness(*harnesses)
+    accounts = AccountsHarness(*harnesses)
+    await accounts.home.accept("lock")
+    await accounts.send_as_fallback(accounts.office)
+    return accounts
 
 
 async def test_an_answer_on_a_fallback_account_is_an_event_of_the_account_that_asks(
     accounts: AccountsHarness,
 ) -> None:
-    await accounts.home.accept("lock")
-    await accounts.send_as_fallback(accounts.office)
     recorded = await accounts.office.write("m", "yes", person=PersonId(3))
     ((topic, event),) = await accounts.events_of_home()
     assert topic == "wx/event/button"
@@ -88,8 +90,6 @@ async def test_an_answer_on_a_fallback_account_is_an_event_of_the_account_that_a
 async def test_a_press_on_a_fallback_account_counts_once_and_updates_its_card(
     accounts: AccountsHarness,
 ) -> None:
-    await accounts.home.accept("lock")
-    await accounts.send_as_fallback(accounts.office)
     for _ in range(2):  # it is delivered again, or pressed again
         recorded = await accounts.office.press("p", "lock~fallback", "no", person=PersonId(3))
         (update,) = recorded.answers.updates
@@ -102,8 +102,8 @@ async def test_a_press_on_a_fallback_account_counts_once_and_updates_its_card(
 async def test_only_the_first_answer_counts_on_whichever_account_it_is_given(
     accounts: AccountsHarness, first: str
 ) -> None:
-    await accounts.home.ask("lock")
-    await accounts.send_as_fallback(accounts.office)
+    await accounts.home.begin("lock")
+    await accounts.home.finish("lock")
     await accounts.send_as_fallback(accounts.shop)
     people = {"home": WIFE, "office": PersonId(3), "shop": PersonId(3)}
     for number, name in enumerate((first, *people)):
@@ -116,11 +116,9 @@ async def test_only_the_first_answer_counts_on_whichever_account_it_is_given(
 
 
 async def test_the_question_is_listed_once_and_by_the_account_that_asks(accounts: AccountsHarness) -> None:
-    await accounts.home.ask("heat")
-    await accounts.home.accept("lock")
-    await accounts.send_as_fallback(accounts.office)
     await accounts.send_as_fallback(accounts.shop)
-    (listed, other) = await accounts.home.journal.questions.list_open(accounts.home.clock.now, 10)
+    await accounts.home.ask("heat")
+    (other, listed) = await accounts.home.journal.questions.list_open(accounts.home.clock.now, 10)
     assert other.command_id == "heat"
     assert (listed.account, listed.user) == ("office", "zhangsan")
     assert listed.asked_by is not None
@@ -135,8 +133,6 @@ async def test_the_question_is_listed_once_and_by_the_account_that_asks(accounts
 
 
 async def test_a_command_that_is_sent_after_the_answer_opens_no_question(accounts: AccountsHarness) -> None:
-    await accounts.home.accept("lock")
-    await accounts.send_as_fallback(accounts.office)
     await accounts.office.write("m", "yes", person=PersonId(3))
     await accounts.home.begin("lock")  # also_wechat
     await accounts.home.finish("lock")
@@ -148,8 +144,6 @@ async def test_a_command_that_is_sent_after_the_answer_opens_no_question(account
 
 
 async def test_an_untrusted_person_on_a_fallback_account_answers_nothing(accounts: AccountsHarness) -> None:
-    await accounts.home.accept("lock")
-    await accounts.send_as_fallback(accounts.office)
     await accounts.office.write("m", "1", person=PersonId(3), trusted=False)
     assert await accounts.events_of_home() == []
     ((message,), _) = await accounts.office.stored()
@@ -160,8 +154,6 @@ async def test_an_untrusted_person_on_a_fallback_account_answers_nothing(account
 async def test_the_question_is_closed_with_the_change_of_the_owner_of_the_account_that_asks(
     accounts: AccountsHarness,
 ) -> None:
-    await accounts.home.accept("lock")
-    await accounts.send_as_fallback(accounts.office)
     await accounts.home.journal.owner.change(
         "ilink", "another", lambda row: (result(row.command_id, Status.FAILED), [])
     )
@@ -172,8 +164,6 @@ async def test_the_question_is_closed_with_the_change_of_the_owner_of_the_accoun
 async def test_when_the_account_that_asks_was_removed_an_answer_is_no_event(
     accounts: AccountsHarness, database: Database
 ) -> None:
-    await accounts.home.accept("lock")
-    await accounts.send_as_fallback(accounts.office)
     removal = AccountRemoval(database)
     await removal.delete_rows("home")
     await removal.delete_account("home")
