@@ -135,7 +135,9 @@ async def test_messages_wait_in_the_order_of_their_arrival(journal: Journal) -> 
 
 
 async def test_a_repeat_is_left_out_and_takes_no_seq_also_after_it_was_published(journal: Journal) -> None:
-    items = [message("a", text="first"), event("e"), message("b"), message("a", text="second")]
+    items: list[NewMessage | NewEvent] = [
+        *(message("a", text="first"), event("e"), message("b"), message("a", text="second"))
+    ]
     recorded = await record(journal, *items)
     assert (recorded.messages, recorded.repeated) == (2, 1)
     rows = await journal.outbox.list_waiting(0, 9)
