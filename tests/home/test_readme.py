@@ -32,9 +32,11 @@ def run_demo(*options: str) -> Iterator[str]:
     ports = ["--simulator-port", str(phone)]
     with subprocess.Popen([*command, *ports, *options], stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
-        next(line for line in running.stdout if "Stop with" in line)
-        yield f"http://127.0.0.1:{phone}"
-        running.terminate()
+        try:
+            next(line for line in running.stdout if "Stop with" in line)
+            yield f"http://127.0.0.1:{phone}"
+        finally:
+            running.terminate()
 
 
 @pytest.fixture
