@@ -287,8 +287,11 @@ async def test_the_first_command_of_each_chat_needs_no_other_commit_for_its_atte
             bridge.deliver(f"wx/out/{name}", text)
     await bridge.pass_time(1)
     assert bridge.backend.texts == [(f"@{name}", "1") for name in FRIENDS[:MAX_CONCURRENT_SENDS]]
+    late = bridge.deliver("wx/out/老婆", "accepted though all places of sends are taken")
+    await bridge.pass_time(1)
+    assert puback_of(late) in bridge.broker.pubacks
     gate.set()
-    await bridge.wait_until(lambda: len(bridge.backend.sent) == 2 * len(FRIENDS))
+    await bridge.wait_until(lambda: len(bridge.backend.sent) == 2 * len(FRIENDS) + 1)
     results = [await bridge.result(name) for name in FRIENDS]
     assert not any(result["duplicate_possible"] for result in results)
 

@@ -14,7 +14,7 @@ from tests.unit.bridge.commands_harness import CAPABILITIES
 from tests.unit.bridge.contexts import FakeQuota, context, settings, shared
 from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.errors import BadCommand, DeclaredSizeTooLarge, StoreError
-from wx2mqtt.model import Blob, Command, Kind
+from wx2mqtt.model import Blob, Command
 from wx2mqtt.settings.schema import Media
 from wx2mqtt.store.blobs import Blobs
 
@@ -72,13 +72,6 @@ class AttachmentsHarness:
         )
         self.attachments = Attachments(ctx, fetcher)
 
-    async def refusal(self, command: Command, payload: bytes = b"") -> str:
-        """Returns the code with which the file of a command is refused; asserts that none of it is stored."""
-        with pytest.raises(BadCommand) as refused:
-            await self.attachments.store(command, payload)
-        assert self.files() == []
-        return refused.value.code
-
     def files(self) -> list[Path]:
         return [path for path in (self.folder / "store").rglob("*") if path.is_file()]
 
@@ -89,76 +82,6 @@ async def harness(tmp_path: Path) -> AttachmentsHarness:
     harness = AttachmentsHarness(tmp_path)
     await harness.blobs.open()
     return harness
-
-
-@pytest.mark.parametrize("source", ["payload", "data", "path"])
-async def test_a_file_is_stored_wherever_it_comes_from(harness: AttachmentsHarness, source: str):
-    path = harness.folder / "allowed/door.png"
-    path.write_bytes(PNG)
-    sources: dict[str, dict[str, Any]] = {
-        "data": {"data": base64.b64encode(PNG).decode()},
-        "path": {"path": str(path)},
-        "payload": {},
-    }
-    command = Command(user="wife", kind="image", **sources[source])
-    blob = await harness.attachments.store(command, PNG if source == "payload" else b"")
-    assert harness.blobs.path_of(blob).read_bytes() == PNG
-    assert await harness.attachments.has_file(blob)
-    assert harness.attachments.kind_of(command, blob) is Kind.IMAGE
-
-
-@pytest.mark.parametrize(
-    ("command", "payload", "code"),
-    [
-        (Command(user="wife", kind="image"), PNG + bytes(2000), "too_large"),
-        (Command(user="wife", kind="image"), b"just words", "bad_file"),
-        (Command(user="wife", kind="file", data="!!!!"), b"", "bad_command"),
-        (Command(user="wife", kind="file", path="/etc/passwd"), b"", "not_allowed"),
-    ],
-)
-async def test_of_a_refused_file_nothing_stays(
-    harness: AttachmentsHarness, command: Command, payload: bytes, code: str
-):
-    if command.kind == "image":
-        payload = payload or PNG
-    assert await harness.refusal(command, payload) == code
-
-
-async def test_a_file_must_fit_into_the_part_of_the_store_for_commands(harness: AttachmentsHarness):
-    harness.quota.limit = 100
-    assert await harness.refusal(Command(user="wife", kind="file", name="a.txt"), bytes(96)) == "storage_full"
-    await harness.attachments.store(Command(user="wife", kind="file", name="a.txt"), bytes(94))
-
-
-async def test_an_upload_needs_a_kind_that_the_backend_can_send(harness: AttachmentsHarness):
-    async def chunks():
-        yield b"some "
-        yield b"text"
-
-    blob = await harness.attachments.store_upload("file", chunks())
-    assert harness.blobs.path_of(blob).read_bytes() == b"some text"
-    with pytest.raises(BadCommand) as refused:
-        await harness.attachments.store_upload("voice", chunks())
-    assert refused.value.code == "unsupported"
-
-
-@pytest.mark.parametrize(
-    ("kind", "size", "code"),
-    [
-        ("image", 2_001, "too_large"),
-        ("file", 1_000_001, "too_large"),
-        ("file", 951, "storage_full"),
-        ("voice", 1, "unsupported"),
-    ],
-)
-async def test_the_size_of_an_upload_is_refused_before_it_comes(
-    harness: AttachmentsHarness, kind: str, size: int, code: str
-):
-    harness.quota.limit = 1_000  # 50 of them are for messages
-    with pytest.raises(BadCommand) as refused:
-        harness.attachments.check_upload(kind, size)
-    assert refused.value.code == code
-    harness.attachments.check_upload("file", 950)
 
 
 async def test_a_url_is_fetched_with_the_limits_of_kind_and_settings(harness: AttachmentsHarness):
