@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from types import SimpleNamespace
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.support.rows import every_row
-from tests.unit.bridge.commands_harness import CommandsHarness
-from tests.unit.bridge.contexts import changed
-from wx2mqtt.bridge import reminder
-from wx2mqtt.bridge.commands.results import ResultPublications
-from wx2mqtt.bridge.reminder import NEEDED_WITHIN_MS, Reminders, reminder_time
-from wx2mqtt.clock import now_ms
-from wx2mqtt.model import ReplyWindow
-from wx2mqtt.settings.schema import ILink, Remind
+from wx2mqtt.bridge.reminder import reminder_time
+from wx2mqtt.settings.schema import Remind
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HOUR = 3_600_000
@@ -109,134 +101,3 @@ def test_at_the_last_moment_of_the_window_it_is_too_late(now: str, due: str):
 
 def test_reminders_are_off_without_a_notice():
     assert reminder_time(berlin_ms("2026-05-10T18:00"), 0, Remind(), BERLIN) is None
-
-
-# The reminders of an account
-
-
-class Clock:
-    """The clock of the reminders, which the test sets."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = now_ms()
-        monkeypatch.setattr(reminder, "now_ms", lambda: self.now)
-
-
-class ReminderHarness:
-    """The reminders of an account whose chat with wife has a reply window."""
-
-    def __init__(self, harness: CommandsHarness, clock: Clock, **rules: Any) -> None:
-        self.harness = harness
-        self.clock = clock
-        self.windows = SimpleNamespace(forecasts={})
-        reminders = Remind(**{"before": 7200.0, "quiet": None, **rules})
-        harness.ctx.settings = changed(harness.ctx.settings, ilink=ILink(remind=reminders))
-        self.reminders = self.restart()
-
-    def restart(self) -> Reminders:
-        """Creates the reminders again, as a start of the process does."""
-        windows: Any = self.windows
-        results = ResultPublications(self.harness.ctx.name, self.harness.ctx.topics)
-        self.reminders = Reminders(self.harness.ctx, windows, self.harness.intake, results)
-        return self.reminders
-
-    def receive_message(self, hours_left: float = 24.0) -> None:
-        """Receives a message from wife that opens her window for so long."""
-        now = self.clock.now
-        window = ReplyWindow(open=True, until=now + int(hours_left * HOUR), remaining=9, opened=now)
-        self.windows.forecasts = {"wife": SimpleNamespace(window=window)}
-
-    async def wait_for_sent_texts(self) -> list[str]:
-        """Returns the texts of the bridge that were sent, once all that it has accepted is sent."""
-        last = f"after-{self.clock.now}"
-        self.harness.deliver_command(text="last", id=last)
-        await self.harness.result(last)
-        return [text for text in self.harness.wechat.texts() if text != "last"]
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
-
-
-async def send_first_command(harness: CommandsHarness) -> None:
-    """Sends wife a command, so that she is reminded at all."""
-    harness.deliver_command(text="last", id="first")
-    await harness.result("first")
-
-
-async def test_one_reminder_comes_in_a_window_and_says_until_when(harness: CommandsHarness, clock: Clock):
-    await send_first_command(harness)
-    reminder_harness = ReminderHarness(harness, clock)
-    reminder_harness.receive_message()
-    clock.now += 22 * HOUR - 1
-    await reminder_harness.reminders.remind_due()
-    assert await reminder_harness.wait_for_sent_texts() == []
-    clock.now += 1
-    for _ in range(2):
-        await reminder_harness.reminders.remind_due()
-    (text,) = await reminder_harness.wait_for_sent_texts()
-    assert "for example 1" in text
-    (event,) = await harness.wait_for_bodies("wx/event/reminded")
-    assert (event["user"], event["until"][-1]) == ("wife", "Z")
-    assert reminder_harness.reminders._ctx.counters.reminders == 1
-    assert not [body for body in harness.bodies_on("wx/result/wife") if body["id"].startswith("wx2mqtt-")]
-
-
-async def test_after_a_restart_the_window_has_had_its_reminder(harness: CommandsHarness, clock: Clock):
-    await send_first_command(harness)
-    reminder_harness = ReminderHarness(harness, clock)
-    reminder_harness.receive_message(hours_left=1.0)
-    await reminder_harness.reminders.remind_due()
-    await reminder_harness.restart().remind_due()
-    assert len(await reminder_harness.wait_for_sent_texts()) == 1
-    assert reminder_harness.reminders._ctx.counters.reminders == 1
-
-
-async def test_each_window_has_a_reminder_of_its_own(harness: CommandsHarness, clock: Clock):
-    await send_first_command(harness)
-    reminder_harness = ReminderHarness(harness, clock, text="write!")
-    for _ in range(2):
-        reminder_harness.receive_message(hours_left=1.0)
-        await reminder_harness.reminders.remind_due()
-        clock.now += 1000
-    assert await reminder_harness.wait_for_sent_texts() == ["write!", "write!"]
-
-
-@pytest.mark.parametrize(("unused_ms", "count"), [(NEEDED_WITHIN_MS - HOUR, 1), (NEEDED_WITHIN_MS + HOUR, 0)])
-async def test_nobody_is_reminded_to_whom_nothing_was_sent_in_seven_days(
-    harness: CommandsHarness, clock: Clock, unused_ms: int, count: int
-):
-    await send_first_command(harness)
-    clock.now += unused_ms
-    reminder_harness = ReminderHarness(harness, clock, text="write!")
-    reminder_harness.receive_message(hours_left=1.0)
-    await reminder_harness.reminders.remind_due()
-    assert await reminder_harness.wait_for_sent_texts() == ["write!"] * count
-    assert reminder_harness.reminders._ctx.counters.reminders == count
-
-
-async def test_the_bridge_own_texts_are_nothing_that_was_sent_to_them(harness: CommandsHarness, clock: Clock):
-    await send_first_command(harness)
-    reminder_harness = ReminderHarness(harness, clock, text="write!")
-    reminder_harness.receive_message(hours_left=1.0)
-    await reminder_harness.reminders.remind_due()
-    clock.now += NEEDED_WITHIN_MS + HOUR
-    reminder_harness.receive_message(hours_left=1.0)
-    await reminder_harness.reminders.remind_due()
-    assert reminder_harness.reminders._ctx.counters.reminders == 1
-
-
-@pytest.mark.parametrize(
-    "window",
-    [
-        ReplyWindow(open=False, remaining=0, reason="quota_used"),
-        ReplyWindow(open=False, remaining=3, reason="rate_limited", until=now_ms() + HOUR),
-    ],
-)
-async def test_a_closed_window_has_no_reminder(harness: CommandsHarness, clock: Clock, window: ReplyWindow):
-    await send_first_command(harness)
-    reminder_harness = ReminderHarness(harness, clock)
-    reminder_harness.windows.forecasts = {"wife": SimpleNamespace(window=window)}
-    await reminder_harness.reminders.remind_due()
-    assert await reminder_harness.wait_for_sent_texts() == []
