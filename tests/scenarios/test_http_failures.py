@@ -33,7 +33,7 @@ from tests.support.http_server import (
     tls_contexts,
     until,
 )
-from tests.unit.wechat.webwx.server import ManualClock, MemoryVault
+from tests.unit.wechat.rig import ManualClock, MemoryVault
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.aiohttp_transport import ExchangeFailed, HttpTransport

@@ -15,7 +15,7 @@ import pytest
 from tests.support.backend_options import backend_options
 from tests.support.httpx_transport import HttpxTransport
 from tests.support.loop_turns import turns_during
-from tests.unit.wechat.webwx.server import ManualClock, MemoryVault
+from tests.unit.wechat.rig import ManualClock, MemoryVault
 from wx2mqtt.clock import Lease, boot_time
 from wx2mqtt.errors import Unreachable
 from wx2mqtt.values import frozen

@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.unit.wechat.ilink.server import BackendHarness
-from wx2mqtt.model import Cursor
+from tests.unit.wechat.ilink.server import ILinkRig
 
 
 @pytest.fixture
-async def harness() -> AsyncIterator[BackendHarness]:
-    """Yields a backend that is not logged in, with a server that accepts each login at once."""
-    harness = BackendHarness()
-    yield harness
-    await harness.gateway.close()
+async def rig() -> AsyncIterator[ILinkRig]:
+    """Yields a backend that is not logged in, with servers that accept each login at once."""
+    rig = ILinkRig()
+    yield rig
+    await rig.backend.close()
 
 
 @pytest.fixture
-async def cursor(harness: BackendHarness) -> Cursor:
-    """Logs in and returns the first cursor."""
-    return (await harness.log_in()).cursor
+async def online(rig: ILinkRig) -> ILinkRig:
+    """A backend that is logged in."""
+    await rig.log_in()
+    return rig

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.backend_options import backend_options
 from tests.unit.wechat.ilink.entries import BOT, ME, OTHER, TOKEN
-from tests.unit.wechat.ilink.server import ManualClock, MemoryCredentialStore
+from tests.unit.wechat.rig import ManualClock, MemoryVault
 from wx2mqtt.errors import LoggedOut
 from wx2mqtt.model import Handle
 from wx2mqtt.wechat.ilink.bot_logins import MAX_RECORDED_OFFERS, SAVE_INTERVAL_SECONDS, BotLogins
@@ -24,9 +24,9 @@ SECOND = replace(FIRST, id="2@im.bot", token="2@im.bot:x")
 class LoginsHarness:
     """Logins with a manual clock, and a credential store in memory."""
 
-    def __init__(self, credentials: MemoryCredentialStore | None = None, endpoint: str | None = None) -> None:
+    def __init__(self, credentials: MemoryVault | None = None, endpoint: str | None = None) -> None:
         self.clock = ManualClock()
-        self.credentials = credentials or MemoryCredentialStore()
+        self.credentials = credentials or MemoryVault()
         clock = self.clock.as_clock()
         options = backend_options(credentials=self.credentials, clock=clock, endpoint=endpoint)
         self.logins = BotLogins(options, ServerClock(clock), lambda key, **_facts: key)

@@ -6,23 +6,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.unit.wechat.webwx.server import BackendHarness
-from wx2mqtt.model import Cursor
-from wx2mqtt.wechat.backend import LoggedIn
+from tests.unit.wechat.webwx.server import WebWxRig
 
 
 @pytest.fixture
-async def harness() -> AsyncIterator[BackendHarness]:
+async def rig() -> AsyncIterator[WebWxRig]:
     """Yields a backend that has made no call yet, with a server that accepts each login at once."""
-    made = BackendHarness()
-    yield made
-    await made.backend.close()
+    rig = WebWxRig()
+    yield rig
+    await rig.backend.close()
 
 
 @pytest.fixture
-async def cursor(harness: BackendHarness) -> Cursor:
-    """Logs in, and returns the cursor at which receiving begins."""
-    async for step in harness.backend.login(resume=False):
-        if isinstance(step, LoggedIn):
-            return step.cursor
-    raise AssertionError
+async def online(rig: WebWxRig) -> WebWxRig:
+    """A backend that is logged in."""
+    await rig.log_in()
+    return rig

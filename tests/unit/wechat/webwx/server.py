@@ -1,29 +1,23 @@
-"""A WeChat server in memory behind a mock transport of httpx: scripted answers, and a record of requests."""
+"""Servers of web WeChat in memory, and a backend that calls them."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 import httpx
 
-from tests.support.backend_options import backend_options
-from tests.support.httpx_transport import HttpxTransport
-from tests.unit.wechat.marks import FakeMarks
+from tests.unit.wechat.rig import Answer, Rig
 from tests.unit.wechat.webwx.entries import ME, OWNER
-from wx2mqtt.clock import Clock
-from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
+from wx2mqtt.model import Cursor
+from wx2mqtt.wechat.backend import Batch
 from wx2mqtt.wechat.webwx.backend import WebWxBackend
 from wx2mqtt.wechat.webwx.client import WebWxHttp
 from wx2mqtt.wechat.webwx.protocol.hosts import DesktopClient
 
 ENDPOINT = "http://wechat.test/p"
-Answer = httpx.Response | Exception | Callable[[httpx.Request], Any]
 
 QR = 'window.QRLogin.code = 200; window.QRLogin.uuid = "uuid{n}==";'
 CONFIRMED = (
@@ -75,16 +69,36 @@ INIT: dict[str, Any] = {
 }
 
 
-class Server:
-    """Answers each call with what was put for it, in turn; the last answer stays.
+def renewing(rig: WebWxRig, response: Any, **sync: Any) -> Answer:
+    """Answers a call with `response` after a sync, which renews keys and cookies meanwhile."""
 
-    What was put as an exception is raised; a function is called with the request and may be a coroutine.
-    """
+    async def overtaken(request: httpx.Request) -> httpx.Response:
+        rig.put("synccheck", check(selector=2))
+        rig.put("webwxsync", synced(**sync))
+        await rig.poll()
+        answered: httpx.Response = response(request) if callable(response) else response
+        return answered
 
-    def __init__(self) -> None:
-        self.requests: list[httpx.Request] = []
-        self._answers: defaultdict[str, deque[Answer]] = defaultdict(deque)
+    return overtaken
+
+
+class WebWxRig(Rig):
+    """A backend that has made no call yet, with servers that accept each login at once."""
+
+    backend: WebWxBackend
+    first_second = 1_700_000_000
+
+    def __init__(
+        self,
+        *,
+        endpoint: str | None = ENDPOINT,
+        desktop: DesktopClient | None = None,
+        language: Language = "en",
+        timeouts: Mapping[str, float] | None = None,
+    ) -> None:
+        self._desktop, self._timeouts = desktop, timeouts
         self._codes = 0
+        super().__init__(endpoint=endpoint, language=language)
         self.put("login", text(CONFIRMED))
         self.put("webwxnewloginpage", text(LOGIN_XML, cookies=COOKIES))
         self.put("webwxinit", answer(**INIT))
@@ -98,130 +112,27 @@ class Server:
         self.put("webwxpushloginurl", text('{"ret":"1","msg":"args error"}'))
         self.put("jslogin", self._new_code)
 
-    def put(self, call: str, *answers: Answer) -> None:
-        """From now on, these answers."""
-        self._answers[call] = deque(answers)
+    def restart(self) -> None:
+        http = WebWxHttp(self.options, timeouts=self._timeouts, transport=self.transport)
+        self.backend = WebWxBackend(self.options, http, desktop=self._desktop)
 
-    def asked(self, call: str) -> list[httpx.Request]:
-        """What was asked of one call."""
-        return [request for request in self.requests if name_of(request) == call]
+    def put_sync(self, *messages: Mapping[str, Any], **fields: Any) -> None:
+        """The next poll says that there is news, which is this."""
+        self.put("synccheck", check(selector=2))
+        self.put("webwxsync", synced(*messages, **fields))
 
-    def calls(self) -> list[str]:
-        """The names of all calls so far."""
-        return [name_of(request) for request in self.requests]
+    async def receive(
+        self, *messages: Mapping[str, Any], cursor: Cursor | None = None, **fields: Any
+    ) -> Batch:
+        """Returns the batch that is received when the server has this news."""
+        self.put_sync(*messages, **fields)
+        return await self.poll(cursor)
 
-    async def handle(self, request: httpx.Request) -> httpx.Response:
-        await request.aread()
-        self.requests.append(request)
-        answers = self._answers[name_of(request)]
-        if not answers:
-            return text("not scripted", 404)
-        put = answers.popleft() if len(answers) > 1 else answers[0]
-        if isinstance(put, Exception):
-            raise put
-        if not isinstance(put, httpx.Response):
-            found = put(request)
-            put = await found if asyncio.iscoroutine(found) else found
-        return httpx.Response(put.status_code, headers=put.headers, content=put.content)
+    async def know(self, *contacts: Mapping[str, Any]) -> None:
+        """Loads a contact list of the owner and these contacts."""
+        self.put("webwxgetcontact", answer(MemberList=[{"UserName": ME, "NickName": ME}, *contacts], Seq=0))
+        await self.load_contacts()
 
     def _new_code(self, _request: httpx.Request) -> httpx.Response:
         self._codes += 1
         return text(QR.replace("{n}", str(self._codes)))
-
-
-def name_of(request: httpx.Request) -> str:
-    return request.url.path.rpartition("/")[2]
-
-
-def query(request: httpx.Request) -> dict[str, str]:
-    return dict(parse_qsl(request.url.query.decode(), keep_blank_values=True))
-
-
-def body(request: httpx.Request) -> dict[str, Any]:
-    found = json.loads(request.content)
-    assert isinstance(found, dict)
-    return found
-
-
-class ManualClock:
-    """Time that passes only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-        self.slept: list[float] = []
-
-    def now(self) -> float:
-        return self.time
-
-    def wall(self) -> float:
-        return 1_700_000_000 + self.time
-
-    async def sleep(self, seconds: float) -> None:
-        if seconds > 0:
-            self.slept.append(seconds)
-            self.time += seconds
-        await asyncio.sleep(0)
-
-    def as_clock(self) -> Clock:
-        return Clock(wall=self.wall, monotonic=self.now, sleep=self.sleep, chance=lambda: 0.5)
-
-
-class MemoryVault:
-    """A vault that JSON must fit into."""
-
-    def __init__(self) -> None:
-        self.content: Mapping[str, object] | None = None
-        self.saves = 0
-        self.broken = False
-
-    async def load(self) -> Mapping[str, object] | None:
-        return self.content
-
-    async def save(self, session: Mapping[str, object]) -> None:
-        if self.broken:
-            raise StoreError
-        self.content = json.loads(json.dumps(session))
-        self.saves += 1
-
-    async def clear(self) -> None:
-        if self.broken:
-            raise StoreError
-        self.content = None
-
-
-class BackendHarness:
-    """Everything that a backend needs, and the backend."""
-
-    def __init__(
-        self,
-        *,
-        endpoint: str | None = ENDPOINT,
-        desktop: DesktopClient | None = None,
-        language: Language = "en",
-        timeouts: Mapping[str, float] | None = None,
-    ) -> None:
-        self.server = Server()
-        self.http_transport: httpx.AsyncBaseTransport = httpx.MockTransport(self.server.handle)
-        self.clock = ManualClock()
-        self.vault = MemoryVault()
-        self.seen: list[tuple[str, str]] = []
-        self.marks = FakeMarks()
-        self._options = backend_options(
-            credentials=self.vault,
-            observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
-            marks=self.marks,
-            endpoint=endpoint,
-            language=language,
-            clock=self.clock.as_clock(),
-        )
-        self._desktop, self._timeouts = desktop, timeouts
-        self.backend = self.restarted()
-
-    def restarted(self) -> WebWxBackend:
-        """A new backend on the same vault and server."""
-        self.backend = WebWxBackend(
-            self._options,
-            WebWxHttp(self._options, timeouts=self._timeouts, transport=HttpxTransport(self.http_transport)),
-            desktop=self._desktop,
-        )
-        return self.backend

@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.unit.wechat.rig import body, query, refused
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, WIFE
-from tests.unit.wechat.webwx.server import BackendHarness, answer, body, check, query, synced, text
+from tests.unit.wechat.webwx.server import WebWxRig, answer, check, synced, text
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
 from wx2mqtt.model import (
     AcceptFriend,
@@ -18,7 +19,6 @@ from wx2mqtt.model import (
     ChatKind,
     Contact,
     CreateGroup,
-    Cursor,
     Handle,
     MarkRead,
     Recall,
@@ -42,13 +42,11 @@ ACTIONS: list[tuple[Action, str]] = [
 
 
 @pytest.mark.parametrize(("action", "call"), ACTIONS, ids=lambda value: type(value).__name__)
-async def test_an_action_is_one_call(
-    harness: BackendHarness, cursor: Cursor, action: Action, call: str
-) -> None:
-    harness.server.put(call, answer())
-    before = len(harness.server.requests)
-    assert await harness.backend.perform(action, KEY) == ActionResult()
-    assert harness.server.calls()[before:] == [call]
+async def test_an_action_is_one_call(online: WebWxRig, action: Action, call: str) -> None:
+    online.put(call, answer())
+    before = len(online.requests)
+    assert await online.backend.perform(action, KEY) == ActionResult()
+    assert online.calls()[before:] == [call]
 
 
 @pytest.mark.parametrize(("action", "call"), ACTIONS, ids=lambda value: type(value).__name__)
@@ -68,48 +66,45 @@ async def test_an_action_is_one_call(
     ],
 )
 async def test_what_an_answer_means(
-    harness: BackendHarness,
-    cursor: Cursor,
+    online: WebWxRig,
     action: Action,
     call: str,
     answered: Any,
     error: type[BackendError],
 ) -> None:
-    harness.server.put(call, answered)
+    online.put(call, answered)
     with pytest.raises(error) as failure:
-        await harness.backend.perform(action, KEY)
+        await online.backend.perform(action, KEY)
     assert "SECRET" not in str(failure.value) + repr(failure.value)
-    assert len(harness.server.asked(call)) == (2 if call == "webwxstatusnotify" else 1)  # one at the login
+    assert len(online.asked(call)) == (2 if call == "webwxstatusnotify" else 1)  # one at the login
 
 
-async def test_too_often_asks_for_ever_longer_pauses(harness: BackendHarness, cursor: Cursor) -> None:
-    harness.server.put("webwxoplog", answer(1205))
+async def test_too_often_asks_for_ever_longer_pauses(online: WebWxRig) -> None:
+    online.put("webwxoplog", answer(1205))
     pauses = []
     for _ in range(7):
         with pytest.raises(Throttled) as slow:
-            await harness.backend.perform(SetRemark(person=WIFE, remark="x"), KEY)
+            await online.backend.perform(SetRemark(person=WIFE, remark="x"), KEY)
         pauses.append(slow.value.retry_after)
     assert pauses == [60, 120, 240, 480, 960, 1800, 1800]
 
 
-async def test_a_ticket_refused_that_a_sync_renewed_meanwhile_is_tried_again(
-    harness: BackendHarness, cursor: Cursor
-) -> None:
+async def test_a_ticket_refused_that_a_sync_renewed_meanwhile_is_tried_again(online: WebWxRig) -> None:
     async def overtaken(_request: httpx.Request) -> httpx.Response:
-        harness.server.put("synccheck", check(selector=2))
-        harness.server.put("webwxsync", synced(cookies=("webwx_data_ticket=NEW; Domain=.qq.com; Path=/",)))
-        await harness.backend.receive(cursor)
+        online.put("synccheck", check(selector=2))
+        online.put("webwxsync", synced(cookies=("webwx_data_ticket=NEW; Domain=.qq.com; Path=/",)))
+        await online.poll()
         return answer(-14)
 
-    harness.server.put("webwxoplog", overtaken)
+    online.put("webwxoplog", overtaken)
     with pytest.raises(Unreachable):
-        await harness.backend.perform(SetRemark(person=WIFE, remark="x"), KEY)
+        await online.backend.perform(SetRemark(person=WIFE, remark="x"), KEY)
 
 
-async def test_nothing_is_done_without_a_login(harness: BackendHarness) -> None:
+async def test_nothing_is_done_without_a_login(rig: WebWxRig) -> None:
     with pytest.raises(LoggedOut):
-        await harness.backend.perform(MarkRead(chat=WIFE), KEY)
-    assert harness.server.requests == []
+        await rig.backend.perform(MarkRead(chat=WIFE), KEY)
+    assert rig.requests == []
 
 
 @pytest.mark.parametrize(
@@ -122,20 +117,17 @@ async def test_nothing_is_done_without_a_login(harness: BackendHarness) -> None:
         (RenameGroup(group=FAMILY, name="\udc00"), "bad_command"),
     ],
 )
-async def test_what_cannot_be_done_is_not_tried(
-    harness: BackendHarness, cursor: Cursor, action: Action, code: str
-) -> None:
-    before = len(harness.server.requests)
-    with pytest.raises(Rejected) as refused:
-        await harness.backend.perform(action, KEY)
-    assert refused.value.code == code
-    assert len(harness.server.requests) == before
+async def test_what_cannot_be_done_is_not_tried(online: WebWxRig, action: Action, code: str) -> None:
+    before = len(online.requests)
+    with refused(code):
+        await online.backend.perform(action, KEY)
+    assert len(online.requests) == before
 
 
-async def test_a_request_whose_ticket_is_over_is_an_old_one(harness: BackendHarness, cursor: Cursor) -> None:
-    harness.server.put("webwxverifyuser", answer(-14))
+async def test_a_request_whose_ticket_is_over_is_an_old_one(online: WebWxRig) -> None:
+    online.put("webwxverifyuser", answer(-14))
     with pytest.raises(Rejected, match="too old") as refused:
-        await harness.backend.perform(AcceptFriend(request={"username": "@s", "ticket": "SECRET"}), KEY)
+        await online.backend.perform(AcceptFriend(request={"username": "@s", "ticket": "SECRET"}), KEY)
     assert refused.value.code == "unknown_id"
 
 
@@ -147,48 +139,41 @@ def group(*members: str, handle: str = FAMILY, count: int = 0) -> dict[str, Any]
     return {"UserName": handle, "NickName": "周末", "MemberCount": count or len(listed), "MemberList": listed}
 
 
-async def test_a_new_group_comes_with_its_members_and_without_those_who_refuse(
-    harness: BackendHarness, cursor: Cursor
-) -> None:
+async def test_a_new_group_comes_with_its_members_and_without_those_who_refuse(online: WebWxRig) -> None:
     members = [{"UserName": WIFE, "MemberStatus": 0}, {"UserName": BOB, "MemberStatus": 4}]
     made = answer(ChatRoomName=NEW, Topic="周末", MemberCount=2, MemberList=members, BlackList="@x,")
-    harness.server.put("webwxcreatechatroom", made)
-    harness.server.put("webwxbatchgetcontact", answer(ContactList=[group(WIFE, "@me", handle=NEW)]))
-    done = await harness.backend.perform(CreateGroup(members=(WIFE, BOB), name="周末"), KEY)
+    online.put("webwxcreatechatroom", made)
+    online.put("webwxbatchgetcontact", answer(ContactList=[group(WIFE, "@me", handle=NEW)]))
+    done = await online.backend.perform(CreateGroup(members=(WIFE, BOB), name="周末"), KEY)
     assert done.refused_members == (BOB, "@x")
     assert done.group is not None
     assert (done.group.handle, done.group.kind, done.group.nickname) == (NEW, ChatKind.GROUP, "周末")
     assert [member.handle for member in done.group.members or ()] == [WIFE, "@me"]
 
 
-async def test_a_new_group_that_cannot_be_looked_up_is_returned_all_the_same(
-    harness: BackendHarness, cursor: Cursor
-) -> None:
-    harness.server.put("webwxcreatechatroom", answer(ChatRoomName=NEW, Topic="", MemberList=[]))
-    harness.server.put("webwxbatchgetcontact", text("", 500))
-    done = await harness.backend.perform(CreateGroup(members=(WIFE, BOB), name="周末"), KEY)
+async def test_a_new_group_that_cannot_be_looked_up_is_returned_all_the_same(online: WebWxRig) -> None:
+    online.put("webwxcreatechatroom", answer(ChatRoomName=NEW, Topic="", MemberList=[]))
+    online.put("webwxbatchgetcontact", text("", 500))
+    done = await online.backend.perform(CreateGroup(members=(WIFE, BOB), name="周末"), KEY)
     assert done == ActionResult(group=Contact(handle=NEW, kind=ChatKind.GROUP, nickname="周末"))
 
 
-async def test_a_group_that_was_not_made_is_a_refusal(harness: BackendHarness, cursor: Cursor) -> None:
+async def test_a_group_that_was_not_made_is_a_refusal(online: WebWxRig) -> None:
     """Tencent switched it off for many (webwx 2.19.5)."""
-    harness.server.put("webwxcreatechatroom", answer(ChatRoomName=""))
+    online.put("webwxcreatechatroom", answer(ChatRoomName=""))
     with pytest.raises(Rejected, match="no group"):
-        await harness.backend.perform(CreateGroup(members=(WIFE, BOB)), KEY)
+        await online.backend.perform(CreateGroup(members=(WIFE, BOB)), KEY)
 
 
 @pytest.mark.parametrize(("size", "fun"), [(39, "addmember"), (40, "invitemember")])
-async def test_from_forty_members_on_people_are_invited(
-    harness: BackendHarness, cursor: Cursor, size: int, fun: str
-) -> None:
+async def test_from_forty_members_on_people_are_invited(online: WebWxRig, size: int, fun: str) -> None:
     members = [f"@m{n}" for n in range(size)]
-    harness.server.put("webwxgetcontact", answer(MemberList=[group(*members)], Seq=0))
-    harness.server.put("webwxbatchgetcontact", answer(ContactList=[group(*members)]))
-    async for _ in harness.backend.list_contacts(lambda _: None):
-        pass
-    harness.server.put("webwxupdatechatroom", answer(MemberList=[{"UserName": BOB, "MemberStatus": 4}]))
-    done = await harness.backend.perform(AddMembers(group=FAMILY, members=(BOB,)), KEY)
+    online.put("webwxgetcontact", answer(MemberList=[group(*members)], Seq=0))
+    online.put("webwxbatchgetcontact", answer(ContactList=[group(*members)]))
+    await online.load_contacts()
+    online.put("webwxupdatechatroom", answer(MemberList=[{"UserName": BOB, "MemberStatus": 4}]))
+    done = await online.backend.perform(AddMembers(group=FAMILY, members=(BOB,)), KEY)
     assert done == ActionResult(refused_members=(BOB,))
-    (asked,) = harness.server.asked("webwxupdatechatroom")
+    (asked,) = online.asked("webwxupdatechatroom")
     assert query(asked)["fun"] == fun
     assert BOB in body(asked).values()

@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.backend_options import backend_options
 from tests.support.httpx_transport import HttpxTransport
-from tests.unit.wechat.webwx.server import ENDPOINT, ManualClock, MemoryVault, text
+from tests.unit.wechat.rig import ManualClock, MemoryVault
+from tests.unit.wechat.webwx.server import ENDPOINT, text
 from wx2mqtt.errors import OutcomeUnknown, Unreachable
 from wx2mqtt.wechat.webwx.client import WebWxHttp
 from wx2mqtt.wechat.webwx.protocol import endpoints

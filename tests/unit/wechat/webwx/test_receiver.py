@@ -9,8 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.loop_turns import turns_during
+from tests.unit.wechat.rig import body, query
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, entry
-from tests.unit.wechat.webwx.server import BackendHarness, answer, body, check, key, query, synced, text
+from tests.unit.wechat.webwx.server import WebWxRig, answer, check, key, synced, text
 from tests.unit.wechat.webwx.test_contact_list import group, person
 from wx2mqtt.errors import LoggedOut, Throttled, Unreachable
 from wx2mqtt.model import ChatKind, Cursor, Event, Message
@@ -22,62 +23,46 @@ def texts(batch: Batch) -> list[str]:
     return [item.text for item in batch.items if isinstance(item, Message)]
 
 
-def put_sync(harness: BackendHarness, *messages: dict[str, Any], **fields: Any) -> None:
-    harness.server.put("synccheck", check(selector=2))
-    harness.server.put("webwxsync", synced(*messages, **fields))
+async def test_a_poll_that_ends_with_nothing(online: WebWxRig) -> None:
+    assert await online.poll() == Batch(cursor=online.cursor)
+    assert online.calls()[-1] == "synccheck"
+    assert query(online.asked("synccheck")[0])["synckey"] == "1_1"
 
 
-async def load_contacts(harness: BackendHarness, *contacts: dict[str, Any]) -> None:
-    harness.server.put("webwxgetcontact", answer(MemberList=[person(ME), *contacts], Seq=0))
-    async for _ in harness.backend.list_contacts(lambda _: None):
-        pass
-
-
-async def test_a_poll_that_ends_with_nothing(harness: BackendHarness, cursor: Cursor) -> None:
-    assert await harness.backend.receive(cursor) == Batch(cursor=cursor)
-    assert harness.server.calls()[-1] == "synccheck"
-    assert query(harness.server.asked("synccheck")[0])["synckey"] == "1_1"
-
-
-async def test_messages_and_the_cursor_after_them(harness: BackendHarness, cursor: Cursor) -> None:
-    await load_contacts(harness, person(WIFE))
-    put_sync(harness, entry(MsgId="1", Content="a"), entry(MsgId="2", Content="b"))
-    batch = await harness.backend.receive(cursor)
+async def test_messages_and_the_cursor_after_them(online: WebWxRig) -> None:
+    await online.know(person(WIFE))
+    batch = await online.receive(entry(MsgId="1", Content="a"), entry(MsgId="2", Content="b"))
     assert texts(batch) == ["a", "b"]
     assert batch.cursor == '{"sync":[[1,2]],"check":[[1,102]],"more":false}'
-    assert body(harness.server.asked("webwxsync")[0])["SyncKey"] == key(1)
-    await harness.backend.receive(batch.cursor)
-    assert query(harness.server.asked("synccheck")[1])["synckey"] == "1_102"
-    assert body(harness.server.asked("webwxsync")[1])["SyncKey"] == key(2)
+    assert body(online.asked("webwxsync")[0])["SyncKey"] == key(1)
+    await online.poll(batch.cursor)
+    assert query(online.asked("synccheck")[1])["synckey"] == "1_102"
+    assert body(online.asked("webwxsync")[1])["SyncKey"] == key(2)
 
 
-async def test_the_same_cursor_brings_the_same_again(harness: BackendHarness, cursor: Cursor) -> None:
-    await load_contacts(harness, person(WIFE))
-    put_sync(harness, entry(MsgId="1"))
-    first, second = await harness.backend.receive(cursor), await harness.backend.receive(cursor)
+async def test_the_same_cursor_brings_the_same_again(online: WebWxRig) -> None:
+    await online.know(person(WIFE))
+    first, second = await online.receive(entry(MsgId="1")), await online.poll()
     assert first == second
-    assert [body(request)["SyncKey"] for request in harness.server.asked("webwxsync")] == [key(1), key(1)]
+    assert [body(request)["SyncKey"] for request in online.asked("webwxsync")] == [key(1), key(1)]
 
 
 @pytest.mark.parametrize("selector", [1, 2, 3, 4, 5, 6, 7, 42])
-async def test_any_selector_but_0_is_synced(harness: BackendHarness, cursor: Cursor, selector: int) -> None:
-    harness.server.put("synccheck", check(selector=selector))
-    await harness.backend.receive(cursor)
-    assert len(harness.server.asked("webwxsync")) == 1
+async def test_any_selector_but_0_is_synced(online: WebWxRig, selector: int) -> None:
+    online.put("synccheck", check(selector=selector))
+    await online.poll()
+    assert len(online.asked("webwxsync")) == 1
 
 
 @pytest.mark.parametrize("retcode", [1100, 1101, 1102, 1103])
-async def test_the_end_of_the_login_is_said_in_words(
-    harness: BackendHarness, cursor: Cursor, retcode: int
-) -> None:
-    harness.server.put("synccheck", check(retcode))
+async def test_the_end_of_the_login_is_said_in_words(online: WebWxRig, retcode: int) -> None:
+    online.put("synccheck", check(retcode))
     with pytest.raises(LoggedOut, match=str(retcode)):
-        await harness.backend.receive(cursor)
-    harness.server.put("synccheck", check(selector=2))
-    harness.server.put("webwxsync", answer(retcode))
+        await online.poll()
+    online.put("synccheck", check(selector=2))
+    online.put("webwxsync", answer(retcode))
     with pytest.raises(LoggedOut, match=str(retcode)):
-        await harness.backend.receive(cursor)
-    assert harness.vault.content is not None
+        await online.poll()
 
 
 @pytest.mark.parametrize(
@@ -95,20 +80,20 @@ async def test_the_end_of_the_login_is_said_in_words(
     ],
 )
 async def test_other_trouble_with_the_poll_passes(
-    harness: BackendHarness, cursor: Cursor, failed_answer: httpx.Response | Exception
+    online: WebWxRig, failed_answer: httpx.Response | Exception
 ) -> None:
-    harness.server.put("synccheck", failed_answer)
+    online.put("synccheck", failed_answer)
     with pytest.raises(Unreachable) as failure:
-        await harness.backend.receive(cursor)
+        await online.poll()
     assert failure.value.poll_timed_out is isinstance(failed_answer, httpx.ReadTimeout)
 
 
-async def test_too_often(harness: BackendHarness, cursor: Cursor) -> None:
+async def test_too_often(online: WebWxRig) -> None:
     pauses = []
     for answered in (check(1205), check(1205), check(1205), check(), check(1205)):
-        harness.server.put("synccheck", answered)
+        online.put("synccheck", answered)
         try:
-            await harness.backend.receive(cursor)
+            await online.poll()
         except Throttled as slow:
             pauses.append(slow.retry_after)
     assert pauses == [60.0, 120.0, 240.0, 60.0]
@@ -116,309 +101,284 @@ async def test_too_often(harness: BackendHarness, cursor: Cursor) -> None:
 
 @pytest.mark.parametrize("ret", [3, -1, 1])
 async def test_a_sync_that_fails_is_tried_later_and_synccheck_is_asked_again(
-    harness: BackendHarness, cursor: Cursor, ret: int
+    online: WebWxRig, ret: int
 ) -> None:
-    await load_contacts(harness, person(WIFE))
-    put_sync(harness, entry(MsgId="1"), ContinueFlag=1)
-    more = (await harness.backend.receive(cursor)).cursor
-    harness.server.put("webwxsync", answer(ret, SyncKey={"Count": 0, "List": []}))
+    await online.know(person(WIFE))
+    more = (await online.receive(entry(MsgId="1"), ContinueFlag=1)).cursor
+    online.put("webwxsync", answer(ret, SyncKey={"Count": 0, "List": []}))
     with pytest.raises(Unreachable):
-        await harness.backend.receive(more)
-    harness.server.put("synccheck", check(1101))
+        await online.poll(more)
+    online.put("synccheck", check(1101))
     with pytest.raises(LoggedOut):
-        await harness.backend.receive(more)
+        await online.poll(more)
 
 
 @pytest.mark.parametrize("answered", [text("<html>"), text("[]"), text('{"AddMsgList": []}'), text("", 502)])
-async def test_a_sync_that_cannot_be_read_is_tried_later(
-    harness: BackendHarness, cursor: Cursor, answered: httpx.Response
-) -> None:
-    harness.server.put("synccheck", check(selector=2))
-    harness.server.put("webwxsync", answered)
+async def test_a_sync_that_cannot_be_read_is_tried_later(online: WebWxRig, answered: httpx.Response) -> None:
+    online.put("synccheck", check(selector=2))
+    online.put("webwxsync", answered)
     with pytest.raises(Unreachable):
-        await harness.backend.receive(cursor)
+        await online.poll()
 
 
-async def test_where_more_waits_no_poll_is_needed(harness: BackendHarness, cursor: Cursor) -> None:
-    await load_contacts(harness, person(WIFE))
-    put_sync(harness, entry(MsgId="1"), ContinueFlag=1)
-    batch = await harness.backend.receive(cursor)
-    harness.server.put("webwxsync", synced(entry(MsgId="2"), at=3))
-    assert [item.key for item in (await harness.backend.receive(batch.cursor)).items] == ["2"]
-    assert len(harness.server.asked("synccheck")) == 1
+async def test_where_more_waits_no_poll_is_needed(online: WebWxRig) -> None:
+    await online.know(person(WIFE))
+    batch = await online.receive(entry(MsgId="1"), ContinueFlag=1)
+    online.put("webwxsync", synced(entry(MsgId="2"), at=3))
+    assert [item.key for item in (await online.poll(batch.cursor)).items] == ["2"]
+    assert len(online.asked("synccheck")) == 1
 
 
-async def test_behind_a_large_answer_the_next_one_is_asked_for_without_a_poll(
-    harness: BackendHarness, cursor: Cursor
-) -> None:
-    await load_contacts(harness, person(WIFE))
-    put_sync(harness, *(entry(MsgId=str(number)) for number in range(50)))
-    batch = await harness.backend.receive(cursor)
-    harness.server.put("webwxsync", synced(entry(MsgId="50"), at=3))
-    batch = await harness.backend.receive(batch.cursor)
+async def test_behind_a_large_answer_the_next_one_is_asked_for_without_a_poll(online: WebWxRig) -> None:
+    await online.know(person(WIFE))
+    batch = await online.receive(*(entry(MsgId=str(number)) for number in range(50)))
+    online.put("webwxsync", synced(entry(MsgId="50"), at=3))
+    batch = await online.poll(batch.cursor)
     assert [item.key for item in batch.items] == ["50"]
-    assert harness.server.calls()[-2:] == ["webwxsync", "webwxsync"]
-    harness.server.put("synccheck", check())
-    await harness.backend.receive(batch.cursor)
-    assert harness.server.calls()[-1] == "synccheck"
+    assert online.calls()[-2:] == ["webwxsync", "webwxsync"]
+    online.put("synccheck", check())
+    await online.poll(batch.cursor)
+    assert online.calls()[-1] == "synccheck"
 
 
 async def test_where_nothing_waits_behind_a_large_answer_the_next_poll_comes_at_once(
-    harness: BackendHarness, cursor: Cursor
+    online: WebWxRig,
 ) -> None:
     """No poll had promised more, so that a sync without news is no sign of a server that is stuck."""
-    await load_contacts(harness, person(WIFE))
+    cursor = online.cursor
+    await online.know(person(WIFE))
     for number in range(3):
         messages = [entry(MsgId=f"{number}-{place}") for place in range(50)]
-        harness.server.put("synccheck", check(selector=2))
-        harness.server.put("webwxsync", synced(*messages, at=2 + number), synced(at=2 + number))
-        cursor = (await harness.backend.receive(cursor)).cursor
-        empty = await harness.backend.receive(cursor)
+        online.put("synccheck", check(selector=2))
+        online.put("webwxsync", synced(*messages, at=2 + number), synced(at=2 + number))
+        cursor = (await online.poll(cursor)).cursor
+        empty = await online.poll(cursor)
         assert empty.items == ()
         cursor = empty.cursor
-    assert harness.clock.slept == []
+    assert online.clock.slept == []
 
 
 async def test_a_server_that_repeats_a_large_answer_under_new_keys_is_asked_with_pauses(
-    harness: BackendHarness, cursor: Cursor
+    online: WebWxRig,
 ) -> None:
-    await load_contacts(harness, person(WIFE))
+    cursor = online.cursor
+    await online.know(person(WIFE))
     messages = [entry(MsgId=str(number)) for number in range(50)]
-    harness.server.put("synccheck", check(selector=2))
-    harness.server.put("webwxsync", *(synced(*messages, at=number) for number in range(2, 12)))
+    online.put("synccheck", check(selector=2))
+    online.put("webwxsync", *(synced(*messages, at=number) for number in range(2, 12)))
     for _ in range(10):
-        cursor = (await harness.backend.receive(cursor)).cursor
-    assert len(harness.clock.slept) >= 8
+        cursor = (await online.poll(cursor)).cursor
+    assert len(online.clock.slept) >= 8
 
 
-async def test_missing_keys_leave_the_old_ones(harness: BackendHarness, cursor: Cursor) -> None:
-    harness.server.put("synccheck", check(selector=2))
-    harness.server.put("webwxsync", answer(AddMsgList=[], SyncKey={"Count": 0, "List": []}))
-    assert (await harness.backend.receive(cursor)).cursor == cursor
+async def test_missing_keys_leave_the_old_ones(online: WebWxRig) -> None:
+    online.put("synccheck", check(selector=2))
+    online.put("webwxsync", answer(AddMsgList=[], SyncKey={"Count": 0, "List": []}))
+    assert (await online.poll()).cursor == online.cursor
 
 
 @pytest.mark.parametrize("strange", ["", "x", "{}"])
-async def test_a_cursor_that_is_none_means_where_the_login_stands(
-    harness: BackendHarness, cursor: Cursor, strange: str
-) -> None:
-    await harness.backend.receive(Cursor(strange))
-    assert query(harness.server.asked("synccheck")[0])["synckey"] == "1_1"
+async def test_a_cursor_that_is_none_means_where_the_login_stands(online: WebWxRig, strange: str) -> None:
+    await online.poll(Cursor(strange))
+    assert query(online.asked("synccheck")[0])["synckey"] == "1_1"
 
 
 # pace
 
 
-async def test_quiet_polls_that_are_answered_at_once_are_a_second_apart(
-    harness: BackendHarness, cursor: Cursor
-) -> None:
+async def test_quiet_polls_that_are_answered_at_once_are_a_second_apart(online: WebWxRig) -> None:
     for _ in range(4):
-        await harness.backend.receive(cursor)
-    assert harness.clock.slept == [1.0, 1.0, 1.0]
+        await online.poll()
+    assert online.clock.slept == [1.0, 1.0, 1.0]
 
 
-async def test_no_pause_while_messages_flow(harness: BackendHarness, cursor: Cursor) -> None:
-    await load_contacts(harness, person(WIFE))
-    harness.server.put("synccheck", check(selector=2))
-    harness.server.put("webwxsync", *(synced(entry(MsgId=str(n)), at=n) for n in range(1, 30)))
+async def test_no_pause_while_messages_flow(online: WebWxRig) -> None:
+    cursor = online.cursor
+    await online.know(person(WIFE))
+    online.put("synccheck", check(selector=2))
+    online.put("webwxsync", *(synced(entry(MsgId=str(n)), at=n) for n in range(1, 30)))
     for _ in range(25):
-        cursor = (await harness.backend.receive(cursor)).cursor
-    assert harness.clock.slept == []
+        cursor = (await online.poll(cursor)).cursor
+    assert online.clock.slept == []
 
 
-async def test_a_stuck_selector_slows_down_and_the_login_stays(
-    harness: BackendHarness, cursor: Cursor
-) -> None:
-    harness.server.put("synccheck", check(selector=6))
-    harness.server.put("webwxsync", answer(AddMsgList=[]))
+async def test_a_stuck_selector_slows_down_and_the_login_stays(online: WebWxRig) -> None:
+    online.put("synccheck", check(selector=6))
+    online.put("webwxsync", answer(AddMsgList=[]))
     for _ in range(11):
-        await harness.backend.receive(cursor)
-    assert harness.clock.slept == [1.0, 1.0, 1.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+        await online.poll()
+    assert online.clock.slept == [1.0, 1.0, 1.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
 @pytest.mark.parametrize("sign", ["message", "key", "quiet"])
-async def test_any_sign_of_life_ends_the_slowness(harness: BackendHarness, cursor: Cursor, sign: str) -> None:
-    await load_contacts(harness, person(WIFE))
-    put_sync(harness, at=1, SyncCheckKey=key(1))
+async def test_any_sign_of_life_ends_the_slowness(online: WebWxRig, sign: str) -> None:
+    await online.know(person(WIFE))
+    online.put_sync(at=1, SyncCheckKey=key(1))
     for _ in range(9):
-        await harness.backend.receive(cursor)
-    assert harness.clock.slept[-1] == 16.0
+        await online.poll()
+    assert online.clock.slept[-1] == 16.0
     if sign == "quiet":
-        harness.server.put("synccheck", check())
+        online.put("synccheck", check())
     else:
-        put_sync(harness, *([entry(MsgId="1")] if sign == "message" else []), at=1, SyncCheckKey=key(2))
-    sync_key = (await harness.backend.receive(cursor)).cursor
-    harness.clock.slept.clear()
-    await harness.backend.receive(sync_key)
-    assert sum(harness.clock.slept) <= 1.0
+        messages = [entry(MsgId="1")] if sign == "message" else []
+        online.put_sync(*messages, at=1, SyncCheckKey=key(2))
+    sync_key = (await online.poll()).cursor
+    online.clock.slept.clear()
+    await online.poll(sync_key)
+    assert sum(online.clock.slept) <= 1.0
 
 
-async def test_a_server_that_repeats_itself_slows_down_too(harness: BackendHarness, cursor: Cursor) -> None:
-    await load_contacts(harness, person(WIFE))
-    put_sync(harness, entry(MsgId="1"), at=1, SyncCheckKey=key(1))
+async def test_a_server_that_repeats_itself_slows_down_too(online: WebWxRig) -> None:
+    await online.know(person(WIFE))
+    online.put_sync(entry(MsgId="1"), at=1, SyncCheckKey=key(1))
     for _ in range(8):
-        await harness.backend.receive(cursor)
-    assert harness.clock.slept == [1.0, 1.0, 1.0, 1.0, 2.0, 4.0]
+        await online.poll()
+    assert online.clock.slept == [1.0, 1.0, 1.0, 1.0, 2.0, 4.0]
 
 
 # keys and cookies
 
 
-async def test_a_new_skey_and_new_cookies_are_used_and_saved(harness: BackendHarness, cursor: Cursor) -> None:
-    harness.server.put("synccheck", check(selector=2))
-    harness.server.put(
-        "webwxsync", answer(SKey="@crypt_new", cookies=("webwx_data_ticket=new; Domain=.qq.com",))
-    )
-    saves = harness.vault.saves
-    await harness.backend.receive(cursor)
-    assert harness.vault.saves == saves + 1
-    assert harness.vault.content is not None
-    assert harness.vault.content["skey"] == "@crypt_new"
-    await harness.backend.receive(cursor)
-    assert query(harness.server.asked("synccheck")[1])["skey"] == "@crypt_new"
-    assert "webwx_data_ticket=new" in harness.server.asked("synccheck")[1].headers["Cookie"]
-    assert harness.vault.saves == saves + 1
+async def test_a_new_skey_and_new_cookies_are_used_and_saved(online: WebWxRig) -> None:
+    online.put("synccheck", check(selector=2))
+    online.put("webwxsync", answer(SKey="@crypt_new", cookies=("webwx_data_ticket=new; Domain=.qq.com",)))
+    saves = online.vault.saves
+    await online.poll()
+    assert online.vault.saves == saves + 1
+    assert online.saved["skey"] == "@crypt_new"
+    await online.poll()
+    assert query(online.asked("synccheck")[1])["skey"] == "@crypt_new"
+    assert "webwx_data_ticket=new" in online.asked("synccheck")[1].headers["Cookie"]
+    assert online.vault.saves == saves + 1
 
 
-async def test_keys_alone_are_not_saved_with_each_batch_but_at_the_end(
-    harness: BackendHarness, cursor: Cursor
-) -> None:
-    saves = harness.vault.saves
-    harness.server.put("synccheck", check(selector=2))
+async def test_keys_alone_are_not_saved_with_each_batch_but_at_the_end(online: WebWxRig) -> None:
+    cursor = online.cursor
+    saves = online.vault.saves
+    online.put("synccheck", check(selector=2))
     for at in (5, 6, 7):
-        harness.server.put("webwxsync", synced(entry(MsgType=51), at=at))
-        cursor = (await harness.backend.receive(cursor)).cursor
-    assert harness.vault.saves == saves
-    await harness.backend.close()
-    assert harness.vault.content is not None
-    assert harness.vault.content["position"] == cursor
+        online.put("webwxsync", synced(entry(MsgType=51), at=at))
+        cursor = (await online.poll(cursor)).cursor
+    assert online.vault.saves == saves
+    await online.backend.close()
+    assert online.saved["position"] == cursor
 
 
 # contacts and names
 
 
-async def test_changed_and_deleted_contacts_come_with_the_batch(
-    harness: BackendHarness, cursor: Cursor
-) -> None:
-    put_sync(
-        harness,
+async def test_changed_and_deleted_contacts_come_with_the_batch(online: WebWxRig) -> None:
+    batch = await online.receive(
         ModContactList=[person(BOB, "Bob")],
         DelContactList=[{"UserName": WIFE, "ContactFlag": 0}, {}, {"UserName": 5.5}],
     )
-    batch = await harness.backend.receive(cursor)
     assert [(contact.handle, contact.nickname) for contact in batch.contacts] == [(BOB, "Bob")]
     assert batch.removed == (WIFE,)
 
 
-async def test_contacts_are_learned_before_messages_are_read(harness: BackendHarness, cursor: Cursor) -> None:
-    put_sync(
-        harness,
-        entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi @{ME} you"),
-        ModContactList=[group(FAMILY, ME, BOB)],
-    )
-    (item,) = (await harness.backend.receive(cursor)).items
+async def test_contacts_are_learned_before_messages_are_read(online: WebWxRig) -> None:
+    (item,) = (
+        await online.receive(
+            entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi @{ME} you"),
+            ModContactList=[group(FAMILY, ME, BOB)],
+        )
+    ).items
     assert isinstance(item, Message)
     assert (item.sender_name, item.mentioned) == (BOB, True)
-    assert harness.server.asked("webwxbatchgetcontact") == []
+    assert online.asked("webwxbatchgetcontact") == []
 
 
-async def test_an_unknown_group_is_looked_up_before_its_message_is_returned(
-    harness: BackendHarness, cursor: Cursor
-) -> None:
-    put_sync(harness, entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi"))
-    harness.server.put("webwxbatchgetcontact", answer(ContactList=[group(FAMILY, ME, BOB)]))
-    batch = await harness.backend.receive(cursor)
+async def test_an_unknown_group_is_looked_up_before_its_message_is_returned(online: WebWxRig) -> None:
+    online.put_sync(entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi"))
+    online.put("webwxbatchgetcontact", answer(ContactList=[group(FAMILY, ME, BOB)]))
+    batch = await online.poll()
     (item,) = batch.items
     assert isinstance(item, Message)
     assert (item.sender_name, item.chat_kind) == (BOB, ChatKind.GROUP)
-    assert len(harness.marks.processed) == 1, "its message is read once"
+    assert len(online.marks.processed) == 1, "its message is read once"
     assert [contact.handle for contact in batch.contacts] == [FAMILY]
-    assert [
-        requested["UserName"] for requested in body(harness.server.asked("webwxbatchgetcontact")[0])["List"]
-    ] == [FAMILY]
+    assert [requested["UserName"] for requested in body(online.asked("webwxbatchgetcontact")[0])["List"]] == [
+        FAMILY
+    ]
 
 
-async def test_an_unknown_person_is_looked_up_too(harness: BackendHarness, cursor: Cursor) -> None:
-    put_sync(harness, entry(FromUserName=BOB))
-    harness.server.put("webwxbatchgetcontact", answer(ContactList=[{**person(BOB), "VerifyFlag": 8}]))
-    batch = await harness.backend.receive(cursor)
+async def test_an_unknown_person_is_looked_up_too(online: WebWxRig) -> None:
+    online.put_sync(entry(FromUserName=BOB))
+    online.put("webwxbatchgetcontact", answer(ContactList=[{**person(BOB), "VerifyFlag": 8}]))
+    batch = await online.poll()
     (item,) = batch.items
     assert isinstance(item, Message)
     assert item.chat_kind is ChatKind.OFFICIAL
 
 
-async def test_who_stays_unknown_is_asked_for_once_in_a_while(
-    harness: BackendHarness, cursor: Cursor
-) -> None:
-    put_sync(harness, entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi"))
+async def test_who_stays_unknown_is_asked_for_once_in_a_while(online: WebWxRig) -> None:
+    online.put_sync(entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi"))
     for _ in range(3):
-        batch = await harness.backend.receive(cursor)
+        batch = await online.poll()
         assert texts(batch) == ["hi"]
-    assert len(harness.server.asked("webwxbatchgetcontact")) == 1
-    harness.clock.time += 601
-    await harness.backend.receive(cursor)
-    assert len(harness.server.asked("webwxbatchgetcontact")) == 2
+    assert len(online.asked("webwxbatchgetcontact")) == 1
+    online.clock.time += 601
+    await online.poll()
+    assert len(online.asked("webwxbatchgetcontact")) == 2
 
 
 @pytest.mark.parametrize(
     "failed_answer", [httpx.ReadTimeout("x"), text("<html>"), answer(1101), answer(1205), text("", 500)]
 )
 async def test_a_failing_look_up_holds_no_message_up(
-    harness: BackendHarness, cursor: Cursor, failed_answer: httpx.Response | Exception
+    online: WebWxRig, failed_answer: httpx.Response | Exception
 ) -> None:
-    put_sync(harness, entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi"))
-    harness.server.put("webwxbatchgetcontact", failed_answer)
-    assert texts(await harness.backend.receive(cursor)) == ["hi"]
+    online.put_sync(entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>hi"))
+    online.put("webwxbatchgetcontact", failed_answer)
+    assert texts(await online.poll()) == ["hi"]
 
 
-async def test_events_ask_for_nobody(harness: BackendHarness, cursor: Cursor) -> None:
-    put_sync(harness, entry(FromUserName=BOB, MsgType=50))
-    assert len((await harness.backend.receive(cursor)).items) == 1
-    assert harness.server.asked("webwxbatchgetcontact") == []
+async def test_events_ask_for_nobody(online: WebWxRig) -> None:
+    assert len((await online.receive(entry(FromUserName=BOB, MsgType=50))).items) == 1
+    assert online.asked("webwxbatchgetcontact") == []
 
 
-async def test_what_is_remembered_of_the_unknown_is_bounded(harness: BackendHarness, cursor: Cursor) -> None:
+async def test_what_is_remembered_of_the_unknown_is_bounded(online: WebWxRig) -> None:
+    cursor = online.cursor
     for batch in range(45):
         strangers = (entry(MsgId=f"{batch}{n:02}1", FromUserName=f"@{batch}x{n}") for n in range(50))
-        put_sync(harness, *strangers, at=batch + 2)
-        cursor = (await harness.backend.receive(cursor)).cursor
-    assert len(harness.server.asked("webwxbatchgetcontact")) == 45
-    assert len(harness.backend._login.contact_list._requested_at) == 2048
+        cursor = (await online.receive(*strangers, at=batch + 2, cursor=cursor)).cursor
+    assert len(online.asked("webwxbatchgetcontact")) == 45
+    assert len(online.backend._login.contact_list._requested_at) == 2048
 
 
-async def test_many_unknown_chats_cost_one_call(harness: BackendHarness, cursor: Cursor) -> None:
-    put_sync(harness, *(entry(MsgId=str(n), FromUserName=f"@{n}") for n in range(1, 80)))
-    assert len((await harness.backend.receive(cursor)).items) == 79
-    assert [body(request)["Count"] for request in harness.server.asked("webwxbatchgetcontact")] == [50]
+async def test_many_unknown_chats_cost_one_call(online: WebWxRig) -> None:
+    assert (
+        len((await online.receive(*(entry(MsgId=str(n), FromUserName=f"@{n}") for n in range(1, 80)))).items)
+        == 79
+    )
+    assert [body(request)["Count"] for request in online.asked("webwxbatchgetcontact")] == [50]
 
 
-async def test_the_phones_recent_chats_are_looked_up_in_slices(
-    harness: BackendHarness, cursor: Cursor
-) -> None:
+async def test_the_phones_recent_chats_are_looked_up_in_slices(online: WebWxRig) -> None:
     names = ",".join(f"@@{n}" for n in range(70))
-    put_sync(harness, entry(MsgType=51, StatusNotifyCode=4, StatusNotifyUserName=f"filehelper,{names},"))
+    online.put_sync(entry(MsgType=51, StatusNotifyCode=4, StatusNotifyUserName=f"filehelper,{names},"))
 
     def found(request: httpx.Request) -> httpx.Response:
         return answer(
             ContactList=[group(requested["UserName"], ME, BOB) for requested in body(request)["List"]]
         )
 
-    harness.server.put("webwxbatchgetcontact", found)
-    batch = await harness.backend.receive(cursor)
+    online.put("webwxbatchgetcontact", found)
+    batch = await online.poll()
     assert (batch.items, batch.contacts) == ((), ())
-    first, second = await harness.backend.receive(batch.cursor), await harness.backend.receive(batch.cursor)
+    first, second = await online.poll(batch.cursor), await online.poll(batch.cursor)
     assert (len(first.contacts), len(second.contacts)) == (50, 20)
     assert (first.cursor, second.cursor) == (batch.cursor, batch.cursor)
-    harness.server.put("synccheck", check())
-    assert (await harness.backend.receive(batch.cursor)).contacts == ()
+    online.put("synccheck", check())
+    assert (await online.poll(batch.cursor)).contacts == ()
 
 
-async def test_a_new_name_of_the_owner_counts_at_once(harness: BackendHarness, cursor: Cursor) -> None:
-    put_sync(
-        harness,
+async def test_a_new_name_of_the_owner_counts_at_once(online: WebWxRig) -> None:
+    batch = await online.receive(
         entry(FromUserName=FAMILY, Content=f"{BOB}:<br/>@Neu hi"),
         Profile={"BitFlag": 190, "NickName": {"Buff": "Neu"}},
     )
-    batch = await harness.backend.receive(cursor)
     assert (batch.contacts[0].handle, batch.contacts[0].nickname) == (ME, "Neu")
     (item,) = batch.items
     assert isinstance(item, Message)
@@ -428,11 +388,11 @@ async def test_a_new_name_of_the_owner_counts_at_once(harness: BackendHarness, c
 # hostile content
 
 
-async def test_one_bad_entry_never_stops_the_others(harness: BackendHarness, cursor: Cursor) -> None:
-    await load_contacts(harness, person(WIFE))
-    harness.server.put("synccheck", check(selector=2))
+async def test_one_bad_entry_never_stops_the_others(online: WebWxRig) -> None:
+    await online.know(person(WIFE))
+    online.put("synccheck", check(selector=2))
     bad: list[Any] = [5, None, {}, {"MsgType": 1}, {"FromUserName": [], "ToUserName": {}}]
-    harness.server.put(
+    online.put(
         "webwxsync",
         answer(
             AddMsgList=[entry(MsgId="1"), *bad, entry(MsgId="2")],
@@ -441,63 +401,56 @@ async def test_one_bad_entry_never_stops_the_others(harness: BackendHarness, cur
             SyncKey=key(2),
         ),
     )
-    batch = await harness.backend.receive(cursor)
+    batch = await online.poll()
     assert [item.key for item in batch.items] == ["1", "2"]
     assert batch.unreadable_count == 7
 
 
 async def test_an_error_in_reading_is_counted_and_says_nothing_of_the_content(
-    harness: BackendHarness, cursor: Cursor, monkeypatch: pytest.MonkeyPatch
+    online: WebWxRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("SECRET")
 
-    await load_contacts(harness, person(WIFE))
+    await online.know(person(WIFE))
     monkeypatch.setattr("wx2mqtt.wechat.webwx.receiver.read_message", fail)
-    put_sync(harness, entry())
-    assert (await harness.backend.receive(cursor)).unreadable_count == 1
+    assert (await online.receive(entry())).unreadable_count == 1
 
 
-async def test_a_message_that_ended_the_process_twice_is_skipped_and_reported(
-    harness: BackendHarness, cursor: Cursor
-) -> None:
-    await load_contacts(harness, person(WIFE))
-    harness.marks.fatal.add("2")
-    put_sync(
-        harness, entry(MsgId="1", Content="a"), entry(MsgId="2", Content="b"), entry(MsgId="3", Content="c")
+async def test_a_message_that_ended_the_process_twice_is_skipped_and_reported(online: WebWxRig) -> None:
+    await online.know(person(WIFE))
+    online.marks.fatal.add("2")
+    batch = await online.receive(
+        entry(MsgId="1", Content="a"), entry(MsgId="2", Content="b"), entry(MsgId="3", Content="c")
     )
-    batch = await harness.backend.receive(cursor)
     assert texts(batch) == ["a", "c"]
     (event,) = [item for item in batch.items if isinstance(item, Event)]
     assert (event.name, event.key, event.fields) == ("unreadable", "unreadable:2", {"message_id": "2"})
-    assert batch.cursor != cursor
-    assert harness.marks.processed == ["1", "3"]
+    assert batch.cursor != online.cursor
+    assert online.marks.processed == ["1", "3"]
 
 
-async def test_a_skipped_message_without_an_id_is_reported_without_one(
-    harness: BackendHarness, cursor: Cursor
-) -> None:
-    await load_contacts(harness, person(WIFE))
+async def test_a_skipped_message_without_an_id_is_reported_without_one(online: WebWxRig) -> None:
+    await online.know(person(WIFE))
     nameless = entry(MsgId="", NewMsgId="")
-    harness.marks.fatal.add(entry_key(nameless))
-    put_sync(harness, nameless)
-    (event,) = (await harness.backend.receive(cursor)).items
+    online.marks.fatal.add(entry_key(nameless))
+    (event,) = (await online.receive(nameless)).items
     assert isinstance(event, Event)
     assert (event.name, event.fields) == ("unreadable", {})
 
 
-async def test_nothing_is_received_without_a_login(harness: BackendHarness) -> None:
+async def test_nothing_is_received_without_a_login(rig: WebWxRig) -> None:
     with pytest.raises(LoggedOut):
-        await harness.backend.receive(Cursor(""))
+        await rig.poll(Cursor(""))
 
 
 async def test_thousands_that_cannot_be_read_let_others_run_and_are_one_line_of_the_log(
-    harness: BackendHarness, cursor: Cursor
+    online: WebWxRig,
 ) -> None:
-    await load_contacts(harness, person(WIFE))
-    put_sync(harness, *[{"MsgType": 1}] * 1000, entry(MsgId="1", Content="a"))
+    await online.know(person(WIFE))
+    online.put_sync(*[{"MsgType": 1}] * 1000, entry(MsgId="1", Content="a"))
     with capture_logs() as logs:
-        batch, turns = await turns_during(harness.backend.receive(cursor))
+        batch, turns = await turns_during(online.poll())
     assert texts(batch) == ["a"]
     assert batch.unreadable_count == 1000
     assert turns > 1000

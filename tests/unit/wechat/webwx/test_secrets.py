@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from tests.support.repetitions import repetitions
 from tests.support.rows import every_row
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, entry, escaped, roster
-from tests.unit.wechat.webwx.server import BackendHarness, answer
-from tests.unit.wechat.webwx.test_receiver import load_contacts, put_sync
-from wx2mqtt.model import Cursor, Event, Message
+from tests.unit.wechat.webwx.server import WebWxRig, answer
+from wx2mqtt.model import Event, Message
 from wx2mqtt.wechat.webwx.protocol import messages
 from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
 
@@ -177,16 +176,15 @@ def test_a_friend_request_keeps_its_ticket_for_the_backend() -> None:
     assert found.private == {"ticket": TICKET, "username": SECRET}
 
 
-async def test_news_of_groups_name_nobody_by_an_id(harness: BackendHarness, cursor: Cursor) -> None:
+async def test_news_of_groups_name_nobody_by_an_id(online: WebWxRig) -> None:
     def group(*members: str) -> dict[str, Any]:
         listed = [{"UserName": handle, "NickName": f"name {n}"} for n, handle in enumerate(members)]
         return {"UserName": FAMILY, "NickName": "g", "MemberCount": len(members), "MemberList": listed}
 
-    harness.server.put("webwxbatchgetcontact", answer(ContactList=[group(ME, SECRET, WIFE)]))
-    await load_contacts(harness, group(ME, SECRET, WIFE))
+    online.put("webwxbatchgetcontact", answer(ContactList=[group(ME, SECRET, WIFE)]))
+    await online.know(group(ME, SECRET, WIFE))
     notice = entry(MsgId="9", MsgType=10000, FromUserName=FAMILY, Content='你将"name 1"移出了群聊')
-    put_sync(harness, notice, ModContactList=[group(ME, WIFE)])
-    items = (await harness.backend.receive(cursor)).items
+    items = (await online.receive(notice, ModContactList=[group(ME, WIFE)])).items
     assert [type(item) for item in items] == [Event, Message]
     for item in items:
         assert isinstance(item, Message | Event)

@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.unit.wechat.rig import body, query, refused
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, OWNER, WIFE
 from tests.unit.wechat.webwx.file_host import FileHost
-from tests.unit.wechat.webwx.server import BackendHarness, answer, body, query, text
+from tests.unit.wechat.webwx.server import WebWxRig, answer, text
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
-from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, Receipt, SendKey
+from wx2mqtt.model import Attachment, Blob, Draft, Handle, Kind, Receipt, SendKey
 from wx2mqtt.wechat.webwx.protocol.endpoints import CAPABILITIES
 from wx2mqtt.wechat.webwx.protocol.hosts import DesktopClient
 
@@ -33,15 +34,15 @@ def draft(folder: Path, kind: Kind, mime: str, *, size: int = 3) -> Draft:
 
 
 @pytest.fixture
-def file_host(harness: BackendHarness, cursor: Cursor) -> FileHost:
+def file_host(online: WebWxRig) -> FileHost:
     made = FileHost()
-    harness.server.put("webwxuploadmedia", made)
+    online.put("webwxuploadmedia", made)
     return made
 
 
 @pytest.mark.parametrize(("kind", "mime", "call", "number"), SORTS)
 async def test_each_kind_goes_its_own_way(
-    harness: BackendHarness,
+    rig: WebWxRig,
     file_host: FileHost,
     tmp_path: Path,
     kind: Kind,
@@ -49,11 +50,11 @@ async def test_each_kind_goes_its_own_way(
     call: str,
     number: int,
 ) -> None:
-    harness.server.put(call, answer(MsgID=7615282929538795099))
-    sent = await harness.backend.send(draft(tmp_path, kind, mime), KEY)
+    rig.put(call, answer(MsgID=7615282929538795099))
+    sent = await rig.send(draft(tmp_path, kind, mime), KEY)
     assert sent == Receipt(message_id="7615282929538795099")
-    assert harness.server.calls()[-2:] == ["webwxuploadmedia", call]
-    message = body(harness.server.asked(call)[0])["Msg"]
+    assert rig.calls()[-2:] == ["webwxuploadmedia", call]
+    message = body(rig.asked(call)[0])["Msg"]
     assert (message["Type"], message["ToUserName"], message["ClientMsgId"]) == (number, WIFE, KEY)
     assert "@crypt_SECRET0" in str(message)
 
@@ -74,7 +75,7 @@ async def test_each_kind_goes_its_own_way(
     ],
 )
 async def test_what_an_answer_means(
-    harness: BackendHarness,
+    rig: WebWxRig,
     file_host: FileHost,
     tmp_path: Path,
     kind: Kind,
@@ -84,10 +85,10 @@ async def test_what_an_answer_means(
     answered: Any,
     error: type[BackendError],
 ) -> None:
-    harness.server.put(call, answered)
+    rig.put(call, answered)
     with pytest.raises(error):
-        await harness.backend.send(draft(tmp_path, kind, mime), KEY)
-    assert len(harness.server.asked(call)) == 1
+        await rig.send(draft(tmp_path, kind, mime), KEY)
+    assert len(rig.asked(call)) == 1
 
 
 @pytest.mark.parametrize(
@@ -105,25 +106,23 @@ async def test_what_an_answer_means(
     ],
 )
 async def test_what_wechat_would_refuse_is_not_uploaded(
-    harness: BackendHarness, file_host: FileHost, tmp_path: Path, kind: Kind, mime: str, size: int, code: str
+    rig: WebWxRig, file_host: FileHost, tmp_path: Path, kind: Kind, mime: str, size: int, code: str
 ) -> None:
-    before = len(harness.server.requests)
-    with pytest.raises(Rejected) as refused:
-        await harness.backend.send(draft(tmp_path, kind, mime, size=size), KEY)
-    assert refused.value.code == code
-    assert len(harness.server.requests) == before
+    before = len(rig.requests)
+    with refused(code):
+        await rig.send(draft(tmp_path, kind, mime, size=size), KEY)
+    assert len(rig.requests) == before
 
 
 async def test_desktop_mode_is_said_with_a_file(tmp_path: Path) -> None:
-    harness = BackendHarness(desktop=DesktopClient(client_version="2.0.0", extspam="x"))
-    assert [step async for step in harness.backend.login(resume=False)]
-    harness.server.put("webwxuploadmedia", FileHost())
-    harness.server.put("webwxsendappmsg", answer(MsgID="7"))
-    await harness.backend.send(draft(tmp_path, Kind.FILE, "a/b"), KEY)
-    (sent,) = harness.server.asked("webwxsendappmsg")
+    rig = WebWxRig(desktop=DesktopClient(client_version="2.0.0", extspam="x"))
+    assert [step async for step in rig.backend.login(resume=False)]
+    rig.put("webwxuploadmedia", FileHost())
+    rig.put("webwxsendappmsg", answer(MsgID="7"))
+    await rig.send(draft(tmp_path, Kind.FILE, "a/b"), KEY)
+    (sent,) = rig.asked("webwxsendappmsg")
     assert query(sent)["mod"] == "desktop"
     assert "appid=''" in body(sent)["Msg"]["Content"]
-    await harness.backend.close()
 
 
 # mentions
@@ -141,21 +140,20 @@ def family(*members: dict[str, str]) -> httpx.Response:
 
 
 @pytest.fixture
-async def grouped(harness: BackendHarness, cursor: Cursor) -> BackendHarness:
+async def grouped(online: WebWxRig) -> WebWxRig:
     """The world's address book holds a group of two others."""
-    harness.server.put("webwxgetcontact", answer(MemberList=[{"UserName": FAMILY, "NickName": "家"}], Seq=0))
-    harness.server.put("webwxbatchgetcontact", family(member(WIFE, "晓梅", "老婆 🌸"), member(BOB, "Bob")))
-    async for _ in harness.backend.list_contacts(lambda _: None):
-        pass
-    return harness
+    online.put("webwxgetcontact", answer(MemberList=[{"UserName": FAMILY, "NickName": "家"}], Seq=0))
+    online.put("webwxbatchgetcontact", family(member(WIFE, "晓梅", "老婆 🌸"), member(BOB, "Bob")))
+    await online.load_contacts()
+    return online
 
 
-async def test_those_mentioned_stand_before_the_text_as_the_group_shows_them(grouped: BackendHarness) -> None:
-    asked = len(grouped.server.requests)
+async def test_those_mentioned_stand_before_the_text_as_the_group_shows_them(grouped: WebWxRig) -> None:
+    asked = len(grouped.requests)
     draft_with_mentions = Draft(chat=FAMILY, kind=Kind.TEXT, text="吃饭了", mention=(WIFE, BOB, WIFE))
-    await grouped.backend.send(draft_with_mentions, KEY)
-    assert grouped.server.calls()[asked:] == ["webwxsendmsg"]
-    message = body(grouped.server.requests[-1])["Msg"]
+    await grouped.send(draft_with_mentions, KEY)
+    assert grouped.calls()[asked:] == ["webwxsendmsg"]
+    message = body(grouped.requests[-1])["Msg"]
     assert message["Content"] == "@老婆 🌸\u2005@Bob\u2005吃饭了"
     assert message["MsgSource"] == (
         f"<msgsource><atusername>{WIFE},{BOB}</atusername>"
@@ -163,50 +161,43 @@ async def test_those_mentioned_stand_before_the_text_as_the_group_shows_them(gro
     )
 
 
-async def test_a_text_without_mentions_names_nobody(grouped: BackendHarness) -> None:
-    await grouped.backend.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="吃饭了"), KEY)
-    assert "MsgSource" not in body(grouped.server.requests[-1])["Msg"]
+async def test_a_text_without_mentions_names_nobody(grouped: WebWxRig) -> None:
+    await grouped.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="吃饭了"), KEY)
+    assert "MsgSource" not in body(grouped.requests[-1])["Msg"]
 
 
-async def test_who_joined_since_is_found_by_asking_again(grouped: BackendHarness) -> None:
+async def test_who_joined_since_is_found_by_asking_again(grouped: WebWxRig) -> None:
     fresh = Handle("@" + "c" * 64)
-    grouped.server.put("webwxbatchgetcontact", family(member(fresh, "新\n来"), member(BOB, "Bob")))
+    grouped.put("webwxbatchgetcontact", family(member(fresh, "新\n来"), member(BOB, "Bob")))
     draft_with_mentions = Draft(chat=FAMILY, kind=Kind.TEXT, text="hi", mention=(fresh, BOB))
-    await grouped.backend.send(draft_with_mentions, KEY)
-    assert body(grouped.server.requests[-1])["Msg"]["Content"] == "@新 来\u2005@Bob\u2005hi"
+    await grouped.send(draft_with_mentions, KEY)
+    assert body(grouped.requests[-1])["Msg"]["Content"] == "@新 来\u2005@Bob\u2005hi"
 
 
 @pytest.mark.parametrize(
     ("chat", "mention"), [(FAMILY, Handle("@nobody")), (WIFE, WIFE), (Handle("@@unknown"), BOB)]
 )
-async def test_who_cannot_be_mentioned_there(grouped: BackendHarness, chat: Handle, mention: Handle) -> None:
-    with pytest.raises(Rejected) as refused:
-        await grouped.backend.send(Draft(chat=chat, kind=Kind.TEXT, text="x", mention=(mention,)), KEY)
-    assert refused.value.code == "bad_command"
-    assert grouped.server.asked("webwxsendmsg") == []
+async def test_who_cannot_be_mentioned_there(grouped: WebWxRig, chat: Handle, mention: Handle) -> None:
+    with refused("bad_command"):
+        await grouped.send(Draft(chat=chat, kind=Kind.TEXT, text="x", mention=(mention,)), KEY)
+    assert grouped.asked("webwxsendmsg") == []
 
 
-async def test_a_group_that_cannot_be_asked_is_tried_later(grouped: BackendHarness) -> None:
-    grouped.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
+async def test_a_group_that_cannot_be_asked_is_tried_later(grouped: WebWxRig) -> None:
+    grouped.put("webwxbatchgetcontact", httpx.ReadError("x"))
     with pytest.raises(Unreachable):
-        await grouped.backend.send(
-            Draft(chat=FAMILY, kind=Kind.TEXT, text="x", mention=(Handle("@new"),)), KEY
-        )
+        await grouped.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="x", mention=(Handle("@new"),)), KEY)
 
 
-async def test_names_count_for_the_length_of_a_text(grouped: BackendHarness) -> None:
+async def test_names_count_for_the_length_of_a_text(grouped: WebWxRig) -> None:
     name = len("@Bob\u2005".encode())
     fits = Draft(chat=FAMILY, kind=Kind.TEXT, text="x" * (CAPABILITIES.text_limit - name), mention=(BOB,))
-    await grouped.backend.send(fits, KEY)
-    with pytest.raises(Rejected) as refused:
-        await grouped.backend.send(
-            Draft(chat=FAMILY, kind=Kind.TEXT, text=fits.text + "x", mention=(BOB,)), KEY
-        )
-    assert refused.value.code == "too_long"
-    assert len(grouped.server.asked("webwxsendmsg")) == 1
+    await grouped.send(fits, KEY)
+    with refused("too_long"):
+        await grouped.send(Draft(chat=FAMILY, kind=Kind.TEXT, text=fits.text + "x", mention=(BOB,)), KEY)
+    assert len(grouped.asked("webwxsendmsg")) == 1
 
 
-async def test_characters_that_are_none_are_refused_with_mentions_too(grouped: BackendHarness) -> None:
-    with pytest.raises(Rejected) as refused:
-        await grouped.backend.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="\udc00", mention=(BOB,)), KEY)
-    assert refused.value.code == "bad_command"
+async def test_characters_that_are_none_are_refused_with_mentions_too(grouped: WebWxRig) -> None:
+    with refused("bad_command"):
+        await grouped.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="\udc00", mention=(BOB,)), KEY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.backend_options import backend_options
-from tests.unit.wechat.ilink.server import ManualClock, MemoryCredentialStore
+from tests.unit.wechat.rig import ManualClock, MemoryVault
 from wx2mqtt.clock import Clock, Lease
 from wx2mqtt.errors import LoggedOut, LoginEnded, LoginRefused, Unreachable
 from wx2mqtt.model import Handle
@@ -28,7 +28,7 @@ class LoginHarness:
         endpoint: str | None = None,
     ) -> None:
         self.clock = ManualClock()
-        self.credentials = MemoryCredentialStore()
+        self.credentials = MemoryVault()
         self.credentials.content = None if saved is None else saved.to_saved()
         self.lease = Lease(10.0, self.clock.now)
         self.lease.renew(self.clock.time)

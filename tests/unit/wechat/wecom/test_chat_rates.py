@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.wechat.ilink.server import ManualClock
+from tests.unit.wechat.rig import ManualClock
 from wx2mqtt.errors import Unreachable
 from wx2mqtt.model import Handle
 from wx2mqtt.wechat.wecom.chat_rates import KEPT_PLACE_SECONDS, ChatRates

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.wechat.ilink.server import ManualClock
+from tests.unit.wechat.rig import ManualClock
 from wx2mqtt.errors import Unreachable
 from wx2mqtt.model import Handle
 from wx2mqtt.wechat.wecom.chat_rates import ChatRates

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.backend_options import backend_options
 from tests.support.httpx_transport import HttpxTransport
-from tests.unit.wechat.ilink.server import ManualClock, MemoryCredentialStore
+from tests.unit.wechat.rig import ManualClock, MemoryVault
 from wx2mqtt.errors import Unreachable
 from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.wecom.protocol.endpoints import GENERATE
@@ -25,7 +25,7 @@ def http_with(answer: httpx.Response | Exception) -> tuple[WeComHttp, list[httpx
             raise answer
         return answer
 
-    options = backend_options(credentials=MemoryCredentialStore(), clock=ManualClock().as_clock())
+    options = backend_options(credentials=MemoryVault(), clock=ManualClock().as_clock())
     return WeComHttp(options, HttpxTransport(httpx.MockTransport(handle))), requests
 
 
