@@ -458,6 +458,7 @@ async def test_a_vault_that_fails_does_not_stop_a_login(rig: ILinkRig) -> None:
     rig.vault.broken = False
     rig.clock.time += 5
     await rig.poll(step.cursor)
+    assert rig.saved
 
 
 async def test_who_logs_out_at_one_endpoint_is_logged_out_there_only(rig: ILinkRig) -> None:

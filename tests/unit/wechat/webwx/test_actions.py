@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.wechat.rig import body, query, refused
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, WIFE
-from tests.unit.wechat.webwx.server import WebWxRig, answer, check, synced, text
+from tests.unit.wechat.webwx.server import WebWxRig, answer, renewing, text
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
 from wx2mqtt.model import (
     AcceptFriend,
@@ -90,13 +90,8 @@ async def test_too_often_asks_for_ever_longer_pauses(online: WebWxRig) -> None:
 
 
 async def test_a_ticket_refused_that_a_sync_renewed_meanwhile_is_tried_again(online: WebWxRig) -> None:
-    async def overtaken(_request: httpx.Request) -> httpx.Response:
-        online.put("synccheck", check(selector=2))
-        online.put("webwxsync", synced(cookies=("webwx_data_ticket=NEW; Domain=.qq.com; Path=/",)))
-        await online.poll()
-        return answer(-14)
-
-    online.put("webwxoplog", overtaken)
+    fresh = ("webwx_data_ticket=NEW; Domain=.qq.com; Path=/",)
+    online.put("webwxoplog", renewing(online, answer(-14), cookies=fresh))
     with pytest.raises(Unreachable):
         await online.backend.perform(SetRemark(person=WIFE, remark="x"), KEY)
 

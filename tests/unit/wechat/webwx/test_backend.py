@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.wechat.rig import body, name_of, query, refused
 from tests.unit.wechat.webwx.entries import FAMILY, WIFE
-from tests.unit.wechat.webwx.server import WebWxRig, answer, check, synced, text
+from tests.unit.wechat.webwx.server import WebWxRig, answer, check, renewing, text
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
 from wx2mqtt.model import Draft, Kind, Receipt, SendKey
 from wx2mqtt.wechat.backend import Backend
@@ -28,7 +28,7 @@ def test_it_fits_the_seam() -> None:
 
 
 async def test_a_text_is_taken(online: WebWxRig) -> None:
-    assert await online.send(DRAFT, KEY) == Receipt(message_id="5")
+    assert await online.send(DRAFT) == Receipt(message_id="5")
     sent = body(online.asked("webwxsendmsg")[0])
     assert (sent["Msg"]["LocalID"], sent["Msg"]["ClientMsgId"]) == (KEY, KEY)
     assert (sent["Msg"]["Content"], sent["Msg"]["ToUserName"]) == ("好的 ☀", WIFE)
@@ -37,8 +37,8 @@ async def test_a_text_is_taken(online: WebWxRig) -> None:
 
 async def test_ids_are_text_and_may_be_missing(online: WebWxRig) -> None:
     online.put("webwxsendmsg", answer(MsgID=7615282929538795099), answer())
-    assert (await online.send(DRAFT, KEY)).message_id == "7615282929538795099"
-    assert (await online.send(DRAFT, KEY)).message_id == ""
+    assert (await online.send(DRAFT)).message_id == "7615282929538795099"
+    assert (await online.send(DRAFT)).message_id == ""
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ async def test_what_an_answer_means(
 ) -> None:
     online.put("webwxsendmsg", answered)
     with pytest.raises(BackendError) as failure:
-        await online.send(DRAFT, KEY)
+        await online.send(DRAFT)
     assert type(failure.value).__mro__[:3].count(error) == 1
     assert len(online.asked("webwxsendmsg")) == 1
 
@@ -79,10 +79,10 @@ async def test_what_an_answer_means(
 async def test_a_refusal_says_the_number_and_the_servers_words(online: WebWxRig) -> None:
     online.put("webwxsendmsg", text('{"BaseResponse": {"Ret": 1207, "ErrMsg": "too <b>loud</b>"}}'))
     with pytest.raises(Rejected, match=r"\(1207\): too loud"):
-        await online.send(DRAFT, KEY)
+        await online.send(DRAFT)
     online.put("webwxsendmsg", answer(1207))
     with pytest.raises(Rejected, match=r"\(1207\)$") as refused:
-        await online.send(DRAFT, KEY)
+        await online.send(DRAFT)
     assert refused.value.code == "refused_by_wechat"
 
 
@@ -91,7 +91,7 @@ async def test_too_often_asks_for_ever_longer_pauses_until_one_is_taken(online: 
     for answered in (answer(1205), answer(1205), answer(1205), answer(MsgID="1"), answer(1205)):
         online.put("webwxsendmsg", answered)
         try:
-            await online.send(DRAFT, KEY)
+            await online.send(DRAFT)
         except Throttled as slow:
             pauses.append(slow.retry_after)
     assert pauses == [60.0, 120.0, 240.0, 60.0]
@@ -99,15 +99,15 @@ async def test_too_often_asks_for_ever_longer_pauses_until_one_is_taken(online: 
 
 async def test_what_cannot_be_sent_is_not_tried(online: WebWxRig) -> None:
     with refused("unsupported"):
-        await online.send(Draft(chat=FAMILY, kind=Kind.IMAGE), KEY)
+        await online.send(Draft(chat=FAMILY, kind=Kind.IMAGE))
     with refused("bad_command"):
-        await online.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="\udc00"), KEY)
+        await online.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="\udc00"))
     assert online.asked("webwxsendmsg") == []
 
 
 async def test_nothing_is_sent_without_a_login(rig: WebWxRig) -> None:
     with pytest.raises(LoggedOut):
-        await rig.send(DRAFT, KEY)
+        await rig.send(DRAFT)
     assert rig.requests == []
 
 
@@ -148,7 +148,7 @@ async def test_a_broken_store_stops_neither_logout_nor_close(online: WebWxRig) -
 async def test_every_exchange_is_reported_to_the_observer(online: WebWxRig) -> None:
     online.put("webwxsendmsg", httpx.ReadError("x"))
     with pytest.raises(OutcomeUnknown):
-        await online.send(DRAFT, KEY)
+        await online.send(DRAFT)
     assert online.seen[0] == ("jslogin", "200")
     assert online.seen[-1] == ("webwxsendmsg", "broken_answer")
 
@@ -156,7 +156,7 @@ async def test_every_exchange_is_reported_to_the_observer(online: WebWxRig) -> N
 async def test_words_come_in_the_owners_language() -> None:
     rig = WebWxRig(language="zh")
     with pytest.raises(LoggedOut, match="尚未登录"):
-        await rig.send(DRAFT, KEY)
+        await rig.send(DRAFT)
     assert [step async for step in rig.backend.login(resume=False)]
     assert all(query(request).get("lang", "zh_CN") == "zh_CN" for request in rig.requests)
 
@@ -164,10 +164,10 @@ async def test_words_come_in_the_owners_language() -> None:
 async def test_words_come_in_another_language_once_it_is_set() -> None:
     rig = WebWxRig(language="en")
     with pytest.raises(LoggedOut, match="no login"):
-        await rig.send(DRAFT, KEY)
+        await rig.send(DRAFT)
     rig.backend.set_language("zh")
     with pytest.raises(LoggedOut, match="尚未登录"):
-        await rig.send(DRAFT, KEY)
+        await rig.send(DRAFT)
 
 
 @pytest.mark.parametrize("call", ["webwxsendmsg", "webwxsync", "webwxgetcontact"])
@@ -184,7 +184,7 @@ async def test_no_error_and_no_log_holds_a_secret(
     ):
         online.put(call, failure_answer)
         try:
-            await online.send(DRAFT, KEY)
+            await online.send(DRAFT)
             await online.load_contacts()
             await online.poll()
         except BackendError as failure:
@@ -199,23 +199,17 @@ async def test_a_send_refused_with_keys_that_a_sync_renewed_meanwhile_is_no_logo
 ) -> None:
     """webwx 2.4.2.6: each sync may renew skey and tickets, and a request with the old ones gets 1102."""
     fresh = () if renewal else ("webwx_data_ticket=NEW; Domain=.qq.com; Path=/",)
-
-    async def overtaken(_request: httpx.Request) -> httpx.Response:
-        online.put("synccheck", check(selector=2))
-        online.put("webwxsync", synced(cookies=fresh, **renewal))
-        await online.poll()
-        return answer(1102)
-
+    overtaken = renewing(online, answer(1102), cookies=fresh, **renewal)
     online.put("webwxsendmsg", overtaken, answer(MsgID="6"))
     with pytest.raises(Unreachable):
-        await online.send(DRAFT, KEY)
-    assert (await online.send(DRAFT, KEY)).message_id == "6"
+        await online.send(DRAFT)
+    assert (await online.send(DRAFT)).message_id == "6"
 
 
 async def test_a_poll_refused_with_keys_that_a_send_renewed_meanwhile_is_no_logout(online: WebWxRig) -> None:
     async def overtaken(_request: httpx.Request) -> httpx.Response:
         online.put("webwxsendmsg", answer(MsgID="5", cookies=("wxsid=NEW; Domain=wx2.qq.com; Path=/",)))
-        await online.send(DRAFT, KEY)
+        await online.send(DRAFT)
         return check(1102)
 
     online.put("synccheck", overtaken, check(1102))

@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.wechat.rig import query, refused
 from tests.unit.wechat.webwx.entries import FAMILY, WIFE
-from tests.unit.wechat.webwx.server import WebWxRig, answer, synced, text
+from tests.unit.wechat.webwx.server import WebWxRig, answer, renewing
 from wx2mqtt.errors import BackendError, LoggedOut, NoContentYet, Rejected, Throttled, Unreachable
 from wx2mqtt.model import Handle, MediaRef
 from wx2mqtt.wechat.webwx import download
@@ -188,13 +188,7 @@ async def test_later(online: WebWxRig, ret: int) -> None:
 async def test_keys_that_were_renewed_meanwhile_are_no_logout(
     online: WebWxRig, renewed: dict[str, Any]
 ) -> None:
-    async def slow(_request: httpx.Request) -> httpx.Response:
-        online.put("synccheck", text('window.synccheck={retcode:"0",selector:"2"}'))
-        online.put("webwxsync", synced(**renewed))
-        await online.poll()
-        return answer(1102)
-
-    online.put("webwxgetmsgimg", slow)
+    online.put("webwxgetmsgimg", renewing(online, answer(1102), **renewed))
     await fails(online, MediaCall.IMAGE, Unreachable)
     online.put("webwxgetmsgimg", answer(1102))
     await fails(online, MediaCall.IMAGE, LoggedOut)

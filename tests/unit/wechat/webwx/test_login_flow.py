@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.unit.wechat.rig import body, query
-from tests.unit.wechat.webwx.entries import ME
+from tests.unit.wechat.webwx.entries import ME, OWNER
 from tests.unit.wechat.webwx.server import (
     CONFIRMED,
     COOKIES,
@@ -345,112 +345,105 @@ async def test_a_login_that_cannot_be_saved_goes_on_and_is_saved_later(rig: WebW
 # resuming
 
 
-async def resumable() -> tuple[WebWxRig, LoggedIn]:
-    rig = WebWxRig()
-    login = (await rig.steps())[-1]
-    assert isinstance(login, LoggedIn)
-    rig.restart()
-    rig.requests.clear()
-    return rig, login
+OFFERED = text('{"ret":"0","msg":"all ok","uuid":"push=="}')
 
 
-async def test_a_saved_login_goes_on_without_a_scan() -> None:
-    rig, login = await resumable()
-    found = await rig.steps(resume=True)
+@pytest.fixture
+async def resumable(online: WebWxRig) -> WebWxRig:
+    """A backend that has been started again after a login, of which WeChat knows nothing any more."""
+    online.restart()
+    online.requests.clear()
+    online.put("webwxbatchgetcontact", answer(1101))
+    online.put("webwxpushloginurl", OFFERED)
+    return online
+
+
+async def test_a_saved_login_goes_on_without_a_scan(resumable: WebWxRig) -> None:
+    login_id = resumable.saved["login_id"]
+    resumable.put("webwxbatchgetcontact", answer())
+    found = await resumable.steps(resume=True)
     assert kinds(found) == ["LoggedIn"]
     assert isinstance(found[0], LoggedIn)
-    assert (found[0].resumed, found[0].login_id, found[0].owner) == (True, login.login_id, login.owner)
-    assert rig.calls() == ["webwxbatchgetcontact"]
-    probe = rig.requests[0]
+    assert (found[0].resumed, found[0].login_id, found[0].owner) == (True, login_id, OWNER)
+    assert resumable.calls() == ["webwxbatchgetcontact"]
+    probe = resumable.requests[0]
     assert body(probe)["List"] == [{"UserName": ME, "ChatRoomId": ""}]
     assert probe.headers["Cookie"] == "wxsid=SECRETsid; webwx_data_ticket=SECRETdt"
 
 
-async def test_a_saved_login_that_cannot_be_checked_stays_saved() -> None:
-    rig, _ = await resumable()
-    rig.put("webwxbatchgetcontact", httpx.ConnectError("x"))
+async def test_a_saved_login_that_cannot_be_checked_stays_saved(resumable: WebWxRig) -> None:
+    resumable.put("webwxbatchgetcontact", httpx.ConnectError("x"))
     with pytest.raises(Unreachable):
-        await rig.steps(resume=True)
-    rig.put("webwxbatchgetcontact", answer())
-    assert kinds(await rig.steps(resume=True)) == ["LoggedIn"]
+        await resumable.steps(resume=True)
+    assert resumable.saved
+    resumable.put("webwxbatchgetcontact", answer())
+    assert kinds(await resumable.steps(resume=True)) == ["LoggedIn"]
 
 
 @pytest.mark.parametrize(("ret", "error"), [(-1, Unreachable), (1, Unreachable), (1205, Throttled)])
 async def test_other_answers_leave_it_open_whether_a_saved_login_is_good(
-    ret: int, error: type[Exception]
+    resumable: WebWxRig, ret: int, error: type[Exception]
 ) -> None:
-    rig, _ = await resumable()
-    rig.put("webwxbatchgetcontact", answer(ret))
+    resumable.put("webwxbatchgetcontact", answer(ret))
     with pytest.raises(error):
-        await rig.steps(resume=True)
-    assert "webwxpushloginurl" not in rig.calls()
+        await resumable.steps(resume=True)
+    assert resumable.saved
+    assert "webwxpushloginurl" not in resumable.calls()
 
 
-async def test_without_resume_a_saved_login_is_not_looked_at() -> None:
-    rig, login = await resumable()
-    found = await rig.steps(resume=False)
+async def test_without_resume_a_saved_login_is_not_looked_at(resumable: WebWxRig) -> None:
+    login_id = resumable.saved["login_id"]
+    found = await resumable.steps(resume=False)
     assert kinds(found) == ["ShowQr", "LoggedIn"]
     assert isinstance(found[1], LoggedIn)
-    assert found[1].login_id != login.login_id
-    assert "Cookie" not in rig.requests[0].headers
+    assert found[1].login_id != login_id
+    assert "Cookie" not in resumable.requests[0].headers
 
 
 @pytest.mark.parametrize("ret", [1100, 1101, 1102, 1103, -14])
-async def test_refused_the_phone_is_asked_once(ret: int) -> None:
-    rig, login = await resumable()
-    rig.put("webwxbatchgetcontact", answer(ret))
-    rig.put("webwxpushloginurl", text('{"ret":"0","msg":"all ok","uuid":"push=="}'))
-    found = await rig.steps(resume=True)
+async def test_refused_the_phone_is_asked_once(resumable: WebWxRig, ret: int) -> None:
+    login_id = resumable.saved["login_id"]
+    resumable.put("webwxbatchgetcontact", answer(ret))
+    found = await resumable.steps(resume=True)
     assert kinds(found) == ["ConfirmOnPhone", "LoggedIn"]
     assert isinstance(found[1], LoggedIn)
-    assert (found[1].resumed, found[1].login_id == login.login_id) == (False, False)
-    pushed = rig.asked("webwxpushloginurl")[0]
+    assert (found[1].resumed, found[1].login_id == login_id) == (False, False)
+    pushed = resumable.asked("webwxpushloginurl")[0]
     assert query(pushed) == {"uin": "211722515"}
     assert "last_wxuin=211722515" in pushed.headers["Cookie"]
     assert "wxsid=SECRETsid" in pushed.headers["Cookie"]
-    assert query(rig.asked("login")[0])["uuid"] == "push=="
+    assert query(resumable.asked("login")[0])["uuid"] == "push=="
 
 
 @pytest.mark.parametrize(
     "offer", ['{"ret":"1","msg":"args error"}', '{"ret":"2"}', '{"ret":3}', "<html>", ""]
 )
-async def test_where_the_phone_cannot_be_asked_a_code_is_shown(offer: str) -> None:
-    rig, _ = await resumable()
-    rig.put("webwxbatchgetcontact", answer(1101))
-    rig.put("webwxpushloginurl", text(offer))
-    assert kinds(await rig.steps(resume=True)) == ["ShowQr", "LoggedIn"]
+async def test_where_the_phone_cannot_be_asked_a_code_is_shown(resumable: WebWxRig, offer: str) -> None:
+    resumable.put("webwxpushloginurl", text(offer))
+    assert kinds(await resumable.steps(resume=True)) == ["ShowQr", "LoggedIn"]
 
 
 @pytest.mark.parametrize("number", [202, 400, 500])
-async def test_a_person_who_says_no_on_the_phone_gets_a_code(number: int) -> None:
-    rig, _ = await resumable()
-    rig.put("webwxbatchgetcontact", answer(1101))
-    rig.put("webwxpushloginurl", text('{"ret":"0","uuid":"push=="}'))
-    rig.put("login", code(number), text(CONFIRMED))
-    assert kinds(await rig.steps(resume=True)) == ["ConfirmOnPhone", "ShowQr", "LoggedIn"]
-    assert len(rig.asked("webwxpushloginurl")) == 1
-    assert "Cookie" not in rig.asked("jslogin")[0].headers
+async def test_a_person_who_says_no_on_the_phone_gets_a_code(resumable: WebWxRig, number: int) -> None:
+    resumable.put("login", code(number), text(CONFIRMED))
+    assert kinds(await resumable.steps(resume=True)) == ["ConfirmOnPhone", "ShowQr", "LoggedIn"]
+    assert len(resumable.asked("webwxpushloginurl")) == 1
+    assert "Cookie" not in resumable.asked("jslogin")[0].headers
 
 
-async def test_a_question_that_nobody_answers_ends_after_five_minutes() -> None:
-    rig, _ = await resumable()
-    rig.put("webwxbatchgetcontact", answer(1101))
-    rig.put("webwxpushloginurl", text('{"ret":"0","uuid":"push=="}'))
-    rig.put("login", code(408))
-    assert kinds(await rig.steps(resume=True, limit=2)) == ["ConfirmOnPhone", "ShowQr"]
-    assert 1299 <= rig.clock.time <= 1302
+async def test_a_question_that_nobody_answers_ends_after_five_minutes(resumable: WebWxRig) -> None:
+    resumable.put("login", code(408))
+    assert kinds(await resumable.steps(resume=True, limit=2)) == ["ConfirmOnPhone", "ShowQr"]
+    assert 1299 <= resumable.clock.time <= 1302
 
 
-async def test_the_phone_is_asked_once_however_often_the_login_is_repeated() -> None:
-    rig, _ = await resumable()
-    rig.put("webwxbatchgetcontact", answer(1101))
-    rig.put("webwxpushloginurl", text('{"ret":"0","uuid":"push=="}'))
-    rig.put("login", code(202))
-    rig.put("jslogin", httpx.ConnectError("x"))
+async def test_the_phone_is_asked_once_however_often_the_login_is_repeated(resumable: WebWxRig) -> None:
+    resumable.put("login", code(202))
+    resumable.put("jslogin", httpx.ConnectError("x"))
     for _ in range(3):
         with pytest.raises(Unreachable):
-            await rig.steps(resume=True)
-    assert len(rig.asked("webwxpushloginurl")) == 1
+            await resumable.steps(resume=True)
+    assert len(resumable.asked("webwxpushloginurl")) == 1
 
 
 @pytest.mark.parametrize("endpoint", [None, ENDPOINT])
@@ -461,24 +454,20 @@ async def test_a_push_login_holds_the_cookie_of_the_earlier_login_as_expired(end
     await rig.steps()
     rig.restart()
     rig.put("webwxbatchgetcontact", answer(1101))
-    rig.put("webwxpushloginurl", text('{"ret":"0","uuid":"push=="}'))
+    rig.put("webwxpushloginurl", OFFERED)
     await rig.steps(resume=True)
     pushed = rig.asked("webwxpushloginurl")[0]
     assert "wxloadtime=1700_expired" in pushed.headers["Cookie"]
 
 
-async def test_push_login_unreachable_shows_a_code() -> None:
-    rig, _ = await resumable()
-    rig.put("webwxbatchgetcontact", answer(1101))
-    rig.put("webwxpushloginurl", httpx.ReadTimeout("x"))
-    assert kinds(await rig.steps(resume=True)) == ["ShowQr", "LoggedIn"]
+async def test_push_login_unreachable_shows_a_code(resumable: WebWxRig) -> None:
+    resumable.put("webwxpushloginurl", httpx.ReadTimeout("x"))
+    assert kinds(await resumable.steps(resume=True)) == ["ShowQr", "LoggedIn"]
 
 
-async def test_saved_keys_of_another_endpoint_are_not_used() -> None:
-    rig, _ = await resumable()
+async def test_saved_keys_of_another_endpoint_are_not_used(resumable: WebWxRig) -> None:
     other = WebWxRig(endpoint="http://other.test")
-    other.vault = rig.vault
-    other.restart()
+    other.vault.content = resumable.vault.content
     assert kinds(await other.steps(resume=True)) == ["ShowQr", "LoggedIn"]
 
 

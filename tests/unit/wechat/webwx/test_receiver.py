@@ -63,6 +63,7 @@ async def test_the_end_of_the_login_is_said_in_words(online: WebWxRig, retcode: 
     online.put("webwxsync", answer(retcode))
     with pytest.raises(LoggedOut, match=str(retcode)):
         await online.poll()
+    assert online.saved
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ locators and the secrets of a friend request are stored, but not published.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -25,42 +26,25 @@ TICKET = f"v2_{SECRET}@stranger"
 
 # Names of elements and attributes that carry ids (webwx 3.2.5), and whole families of others.
 IDS = (
-    *("fromusername", "tousername", "username", "encryptusername", "ticket", "sourceusername", "fromusr"),
-    *(
-        "chatusr",
-        "session",
-        "pattedusername",
-        "aeskey",
-        "cdnthumbaeskey",
-        "attachid",
-        "hashusername",
-        "dataid",
-    ),
-    *("transferid", "transcationid", "paymsgid", "receiver_username", "payer_username", "appid", "mediaid"),
-    *(
-        "bigheadimgurl",
-        "smallheadimgurl",
-        "fullpy",
-        "shortpy",
-        "qqnum",
-        "openid",
-        "objectId",
-        "avatar",
-        "md5",
-    ),
+    *("fromusername", "tousername", "username", "encryptusername", "ticket", "sourceusername"),
+    *("fromusr", "chatusr", "session", "pattedusername", "aeskey", "cdnthumbaeskey", "attachid"),
+    *("hashusername", "dataid", "transferid", "transcationid", "paymsgid", "receiver_username"),
+    *("payer_username", "appid", "mediaid", "bigheadimgurl", "smallheadimgurl", "fullpy", "shortpy"),
+    *("qqnum", "openid", "objectId", "avatar", "md5"),
 )
+PARTS = ("refermsg", "weappinfo", "appattach", "wcpayinfo", "finderFeed", "carditem", "patinfo", "mmreader")
 SHOWN = ("title", "des", "nickname", "displayname", "feedesc", "pay_memo", "sourcename", "datadesc", "label")
 
 # A choice of few, so that a busy machine makes examples fast enough.
-ids = st.sampled_from([list(IDS), [], list(IDS[::2]), list(IDS[1::2]), list(IDS[::5])])
-shown = st.sampled_from([[], list(SHOWN), list(SHOWN[::2]), list(SHOWN[1::2])])
+ids = st.sampled_from([IDS, (), IDS[::2], IDS[1::2], IDS[::5]])
+shown = st.sampled_from([(), SHOWN, SHOWN[::2], SHOWN[1::2]])
 
 
-def attributes(names: list[str]) -> str:
+def attributes(names: Sequence[str]) -> str:
     return " ".join(f'{name}="{SECRET}"' for name in names)
 
 
-def elements(hidden: list[str], visible: list[str]) -> str:
+def elements(hidden: Sequence[str], visible: Sequence[str]) -> str:
     return "".join(f"<{name}>{SECRET}</{name}>" for name in hidden) + "".join(
         f"<{name}>words</{name}>" for name in visible
     )
@@ -71,17 +55,7 @@ def app_xml(draw: st.DrawFn) -> str:
     """Returns an app message with ids in every part that any reader looks into."""
     number = draw(st.sampled_from([*AppType, 4711]))
     parts = "".join(
-        f"<{part} {attributes(draw(ids))}>{elements(draw(ids), draw(shown))}</{part}>"
-        for part in (
-            "refermsg",
-            "weappinfo",
-            "appattach",
-            "wcpayinfo",
-            "finderFeed",
-            "carditem",
-            "patinfo",
-            "mmreader",
-        )
+        f"<{part} {attributes(draw(ids))}>{elements(draw(ids), draw(shown))}</{part}>" for part in PARTS
     )
     item = f'<dataitem datatype="1" {attributes(draw(ids))}>{elements(draw(ids), draw(shown))}</dataitem>'
     record = f"<recorditem><![CDATA[<recordinfo><datalist>{item}</datalist></recordinfo>]]></recorditem>"
@@ -160,9 +134,9 @@ def test_no_message_and_no_event_carries_one(sample: tuple[int, str], writer: st
 @every_row("writer", [WIFE, FAMILY, ME])
 @every_row("number", AppType)
 def test_every_app_type_with_ids_everywhere(number: int, writer: str) -> None:
-    everything = elements(list(IDS), ["title", "nickname"])
+    everything = elements(IDS, ["title", "nickname"])
     parts = "".join(f"<{part}>{everything}</{part}>" for part in ("refermsg", "weappinfo", "wcpayinfo"))
-    xml = f"<msg {attributes(list(IDS))}><appmsg><type>{number}</type>{everything}{parts}</appmsg></msg>"
+    xml = f"<msg {attributes(IDS)}><appmsg><type>{number}</type>{everything}{parts}</appmsg></msg>"
     for plain in (True, False):
         found = messages.read_message(hostile_entry(49, xml, writer, plain=plain), roster(), "zh", 0)
         assert isinstance(found, Message)

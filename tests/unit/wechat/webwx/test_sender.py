@@ -51,7 +51,7 @@ async def test_each_kind_goes_its_own_way(
     number: int,
 ) -> None:
     rig.put(call, answer(MsgID=7615282929538795099))
-    sent = await rig.send(draft(tmp_path, kind, mime), KEY)
+    sent = await rig.send(draft(tmp_path, kind, mime))
     assert sent == Receipt(message_id="7615282929538795099")
     assert rig.calls()[-2:] == ["webwxuploadmedia", call]
     message = body(rig.asked(call)[0])["Msg"]
@@ -87,7 +87,7 @@ async def test_what_an_answer_means(
 ) -> None:
     rig.put(call, answered)
     with pytest.raises(error):
-        await rig.send(draft(tmp_path, kind, mime), KEY)
+        await rig.send(draft(tmp_path, kind, mime))
     assert len(rig.asked(call)) == 1
 
 
@@ -110,7 +110,7 @@ async def test_what_wechat_would_refuse_is_not_uploaded(
 ) -> None:
     before = len(rig.requests)
     with refused(code):
-        await rig.send(draft(tmp_path, kind, mime, size=size), KEY)
+        await rig.send(draft(tmp_path, kind, mime, size=size))
     assert len(rig.requests) == before
 
 
@@ -119,7 +119,7 @@ async def test_desktop_mode_is_said_with_a_file(tmp_path: Path) -> None:
     assert [step async for step in rig.backend.login(resume=False)]
     rig.put("webwxuploadmedia", FileHost())
     rig.put("webwxsendappmsg", answer(MsgID="7"))
-    await rig.send(draft(tmp_path, Kind.FILE, "a/b"), KEY)
+    await rig.send(draft(tmp_path, Kind.FILE, "a/b"))
     (sent,) = rig.asked("webwxsendappmsg")
     assert query(sent)["mod"] == "desktop"
     assert "appid=''" in body(sent)["Msg"]["Content"]
@@ -151,7 +151,7 @@ async def grouped(online: WebWxRig) -> WebWxRig:
 async def test_those_mentioned_stand_before_the_text_as_the_group_shows_them(grouped: WebWxRig) -> None:
     asked = len(grouped.requests)
     draft_with_mentions = Draft(chat=FAMILY, kind=Kind.TEXT, text="吃饭了", mention=(WIFE, BOB, WIFE))
-    await grouped.send(draft_with_mentions, KEY)
+    await grouped.send(draft_with_mentions)
     assert grouped.calls()[asked:] == ["webwxsendmsg"]
     message = body(grouped.requests[-1])["Msg"]
     assert message["Content"] == "@老婆 🌸\u2005@Bob\u2005吃饭了"
@@ -162,7 +162,7 @@ async def test_those_mentioned_stand_before_the_text_as_the_group_shows_them(gro
 
 
 async def test_a_text_without_mentions_names_nobody(grouped: WebWxRig) -> None:
-    await grouped.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="吃饭了"), KEY)
+    await grouped.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="吃饭了"))
     assert "MsgSource" not in body(grouped.requests[-1])["Msg"]
 
 
@@ -170,7 +170,7 @@ async def test_who_joined_since_is_found_by_asking_again(grouped: WebWxRig) -> N
     fresh = Handle("@" + "c" * 64)
     grouped.put("webwxbatchgetcontact", family(member(fresh, "新\n来"), member(BOB, "Bob")))
     draft_with_mentions = Draft(chat=FAMILY, kind=Kind.TEXT, text="hi", mention=(fresh, BOB))
-    await grouped.send(draft_with_mentions, KEY)
+    await grouped.send(draft_with_mentions)
     assert body(grouped.requests[-1])["Msg"]["Content"] == "@新 来\u2005@Bob\u2005hi"
 
 
@@ -179,7 +179,7 @@ async def test_who_joined_since_is_found_by_asking_again(grouped: WebWxRig) -> N
 )
 async def test_who_cannot_be_mentioned_there(grouped: WebWxRig, chat: Handle, mention: Handle) -> None:
     with refused("bad_command"):
-        await grouped.send(Draft(chat=chat, kind=Kind.TEXT, text="x", mention=(mention,)), KEY)
+        await grouped.send(Draft(chat=chat, kind=Kind.TEXT, text="x", mention=(mention,)))
     assert grouped.asked("webwxsendmsg") == []
 
 
@@ -192,12 +192,12 @@ async def test_a_group_that_cannot_be_asked_is_tried_later(grouped: WebWxRig) ->
 async def test_names_count_for_the_length_of_a_text(grouped: WebWxRig) -> None:
     name = len("@Bob\u2005".encode())
     fits = Draft(chat=FAMILY, kind=Kind.TEXT, text="x" * (CAPABILITIES.text_limit - name), mention=(BOB,))
-    await grouped.send(fits, KEY)
+    await grouped.send(fits)
     with refused("too_long"):
-        await grouped.send(Draft(chat=FAMILY, kind=Kind.TEXT, text=fits.text + "x", mention=(BOB,)), KEY)
+        await grouped.send(Draft(chat=FAMILY, kind=Kind.TEXT, text=fits.text + "x", mention=(BOB,)))
     assert len(grouped.asked("webwxsendmsg")) == 1
 
 
 async def test_characters_that_are_none_are_refused_with_mentions_too(grouped: WebWxRig) -> None:
     with refused("bad_command"):
-        await grouped.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="\udc00", mention=(BOB,)), KEY)
+        await grouped.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="\udc00", mention=(BOB,)))

@@ -22,34 +22,14 @@ from wx2mqtt.wechat.webwx.protocol.system_texts import money_notice
 
 # What readers look for, in any order and nesting.
 TAGS = (
-    *("msg", "appmsg", "title", "des", "type", "url", "dataurl", "sourcedisplayname", "appinfo", "appname"),
-    *("appattach", "totallen", "fileext", "cdnthumburl", "thumburl", "weappinfo", "pagepath", "finderFeed"),
-    *(
-        "desc",
-        "nickname",
-        "refermsg",
-        "svrid",
-        "displayname",
-        "content",
-        "wcpayinfo",
-        "paysubtype",
-        "feedesc",
-    ),
-    *("recorditem", "recordinfo", "datalist", "dataitem", "datadesc", "datatitle", "srcMsgCreateTime"),
-    *(
-        "mmreader",
-        "category",
-        "item",
-        "digest",
-        "carditem",
-        "emoji",
-        "gameext",
-        "location",
-        "img",
-        "videomsg",
-    ),
-    *("sysmsg", "revokemsg", "msgid", "replacemsg", "content_template", "template", "link_list", "link"),
-    *("memberlist", "member", "plain", "text", "textannouncement"),
+    *("msg", "appmsg", "title", "des", "type", "url", "dataurl", "sourcedisplayname", "appinfo"),
+    *("appname", "appattach", "totallen", "fileext", "cdnthumburl", "thumburl", "weappinfo"),
+    *("pagepath", "finderFeed", "desc", "nickname", "refermsg", "svrid", "displayname", "content"),
+    *("wcpayinfo", "paysubtype", "feedesc", "recorditem", "recordinfo", "datalist", "dataitem"),
+    *("datadesc", "datatitle", "srcMsgCreateTime", "mmreader", "category", "item", "digest"),
+    *("carditem", "emoji", "gameext", "location", "img", "videomsg", "sysmsg", "revokemsg", "msgid"),
+    *("replacemsg", "content_template", "template", "link_list", "link", "memberlist", "member"),
+    *("plain", "text", "textannouncement"),
 )
 VALUES = st.sampled_from(
     [
