@@ -13,6 +13,7 @@ from tests.bridge.logins import QR_CODE, started
 from tests.support.account_rig import BridgedAccount
 from tests.support.memory_backend import CAPABILITIES, OWNER, MemoryBackend
 from wx2mqtt.bridge.account_owner import mismatched_key
+from wx2mqtt.bridge.bot_owner import OwnerNeed
 from wx2mqtt.errors import BadCommand, LoggedOut, StoreFull, Unreachable
 from wx2mqtt.model import ChatKind, Contact, Handle, Owner
 from wx2mqtt.settings.schema import Expect
@@ -389,7 +390,8 @@ async def test_the_configuration_names_the_owner_and_whom_it_names_is_there_befo
 async def test_before_the_first_login_and_on_other_backends_nobody_can_be_named(open_bridge: OpenBridge):
     bridge = await open_bridge()
     assert (await bridge.request("owner", user="老婆"))["code"] == "unsupported"
-    assert bridge.account.components.bot_owner.state is None
+    bot_owner = bridge.account.components.bot_owner
+    assert (bot_owner.state, bot_owner.need) == (None, OwnerNeed.NOTHING)
     await bridge.kill()
     bridge.backend = BotBackend()
     bridge.backend.logins.append([QR_CODE])

@@ -15,10 +15,11 @@ from tests.support.account_rig import BridgedAccount
 from tests.support.memory_backend import WIFE, MemoryBackend, Pause
 from wx2mqtt.bridge.account import AccountFailed
 from wx2mqtt.errors import LoggedOut, OutcomeUnknown, ProtocolViolation, StoreFull, Throttled, Unreachable
-from wx2mqtt.model import Cursor
+from wx2mqtt.model import Cursor, Handle
 from wx2mqtt.wechat.backend import Batch
 
 IN = MemoryBackend().logged_in
+WIFE_NOW = replace(WIFE, handle=Handle("@wife2"))
 
 
 def texts(bridge: BridgedAccount) -> list[str]:
@@ -212,3 +213,32 @@ async def test_a_batch_that_is_being_stored_when_the_login_ends_is_published_all
     await bridge.pass_time(60)
     assert (texts(bridge), "logged_out" in state_names(bridge)) == (["1"], True)
     assert len(bridge.backend.resume_flags) == 2
+
+
+async def test_handles_of_an_earlier_login_mean_nobody_until_the_contacts_are_fetched(
+    bridge: BridgedAccount, monkeypatch: pytest.MonkeyPatch
+):
+    fail_contacts(bridge, monkeypatch, 3)
+    bridge.backend.contacts = [WIFE_NOW]
+    bridge.backend.logins.append([IN(login_id="2")])
+    bridge.backend.fail(LoggedOut("over"))
+    await bridge.pass_time(1)
+    bridge.deliver("wx/out/老婆", "hi")
+    assert (await bridge.result("老婆"))["status"] == "sent"
+    assert bridge.backend.texts == [("@wife2", "hi")]
+
+
+async def test_contacts_that_fail_are_asked_for_again_only_after_a_pause_whatever_was_before(
+    bridge: BridgedAccount, monkeypatch: pytest.MonkeyPatch
+):
+    bridge.backend.fail(*[Unreachable()] * 6)
+    bridge.backend.deliver()
+    await bridge.pass_time(120)
+    assert state_names(bridge) == ["online", "interrupted", "online"]
+    fetches = fail_contacts(bridge, monkeypatch, 300)
+    bridge.backend.logins.append([IN(login_id="2")])
+    bridge.backend.fail(LoggedOut("over"))
+    await bridge.pass_time(200)
+    assert len(fetches) == 6
+    await bridge.pass_time(250)
+    assert len(fetches) == 9
