@@ -13,18 +13,24 @@ from hypothesis import strategies as st
 
 from tests.support.repetitions import repetitions
 from tests.unit.store.conftest import Clock
-from tests.unit.store.make import event, message, on_sqlite, picture
+from tests.unit.store.make import event, message, on_sqlite, picture, publication, record, waiting_ids
 from wx2mqtt.store import history
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import NO_CHANGES
-from wx2mqtt.store.records import HistoryQuery, HistoryRow, NewMessage, NewPublication
+from wx2mqtt.store.records import HistoryQuery, HistoryRow
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
-async def _record(journal: Journal, *items: NewMessage) -> None:
-    await journal.received.record(items, NO_CHANGES, None, "")
+async def test_a_message_is_as_it_was_published(journal: Journal, work: Journal) -> None:
+    assert await journal.history.find(HistoryQuery()) == ([], False)
+    assert await journal.history.find(HistoryQuery(since=0)) == ([], False)
+    await record(journal, message("a"))
+    (row,) = await journal.outbox.list_waiting(0, 9)
+    expected = HistoryRow(seq=1, message_id="id-a", payload=row.payload)
+    assert await journal.history.find(HistoryQuery()) == ([expected], False)
+    assert await work.history.find(HistoryQuery()) == ([], False), "another account is not seen"
 
 
 async def _seqs(journal: Journal, **wanted: object) -> tuple[list[int], bool]:
@@ -38,20 +44,6 @@ async def ten_messages(journal: Journal) -> Journal:
     items = [message(f"k{n}", user="wife" if n % 2 else "mom", text=f"text {n}") for n in range(1, 11)]
     await journal.received.record([*items[:5], event("e"), *items[5:]], NO_CHANGES, None, "")
     return journal
-
-
-async def test_an_empty_store_has_no_history(journal: Journal) -> None:
-    assert await journal.history.find(HistoryQuery()) == ([], False)
-    assert await journal.history.find(HistoryQuery(since=0)) == ([], False)
-
-
-async def test_a_message_is_as_it_was_published(journal: Journal) -> None:
-    await _record(journal, message("a"))
-    (row,) = await journal.outbox.list_waiting(0, 9)
-    assert await journal.history.find(HistoryQuery()) == (
-        [HistoryRow(seq=1, message_id="id-a", payload=row.payload)],
-        False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -94,44 +86,35 @@ async def test_a_query_finds_the_messages_that_match_it(
 
 
 async def test_a_kind_is_found_among_others(ten_messages: Journal) -> None:
-    await _record(ten_messages, picture("p"), message("z"))
+    await record(ten_messages, picture("p"), message("z"))
     assert await _seqs(ten_messages, kind="image") == ([11], False)
 
 
 @pytest.mark.parametrize("text", ["100%", "_", "\\", "'", '"', "%", "开灯", "ÄB", "a\x00b", "\ud83d"])
 async def test_no_character_of_a_searched_text_has_a_special_meaning(journal: Journal, text: str) -> None:
-    await _record(journal, message("a", text=f"x{text}Y"), message("b", text="other"))
+    await record(journal, message("a", text=f"x{text}Y"), message("b", text="other"))
     assert await _seqs(journal, text=f"X{text}y") == ([1], False)
 
 
 async def test_a_search_ignores_case_of_ascii_letters_only(journal: Journal) -> None:
-    await _record(journal, message("a", text="Türe ÖFFNEN"))
+    await record(journal, message("a", text="Türe ÖFFNEN"))
     assert await _seqs(journal, text="tÜRE") == ([], False)
     assert await _seqs(journal, text="tüRE Ö") == ([1], False)
 
 
-async def test_another_account_is_not_seen(database: Database, ten_messages: Journal, clock: Clock) -> None:
-    other = Journal(database, "work", clock)
-    await other.open()
-    assert await _seqs(other) == ([], False)
-
-
 async def test_rejected_messages_and_those_that_wait_for_a_file_are_in_the_history(journal: Journal) -> None:
     """Consumers get from the history what the broker has refused; the seqs must have no gaps."""
-    await _record(journal, message("a"), message("b", user="mom"), picture("c", waits_for_file=True))
+    await record(journal, message("a"), message("b", user="mom"), picture("c", waits_for_file=True))
     await journal.outbox.drop_topic("wx/in/wife", "refused")
-    await journal.outbox.mark_rejected(
-        [row.id for row in await journal.outbox.list_waiting(0, 9)], "too large"
-    )
+    await journal.outbox.mark_rejected(await waiting_ids(journal), "too large")
     assert await _seqs(journal, since=0) == ([1, 2, 3], False)
 
 
 async def test_publications_that_are_deleted_when_published_are_not_in_the_history(journal: Journal) -> None:
     """Messages stay, and so do publications that were not published yet."""
-    result = NewPublication(topic="wx/result/wife", payload=b"{}", category="result", content_type="")
-    await _record(journal, message("a"))
-    await journal.outbox.add([result, result])
-    message_id, first, second = [row.id for row in await journal.outbox.list_waiting(0, 9)]
+    await record(journal, message("a"))
+    await journal.outbox.add([publication(), publication()])
+    message_id, first, second = await waiting_ids(journal)
     await journal.outbox.mark_published([message_id, first])
     await journal.outbox.delete_published([message_id, first, second])
     assert sorted(await journal.outbox.created_times([message_id, first, second])) == [message_id, second]
@@ -151,7 +134,7 @@ async def test_a_search_reads_the_messages_in_batches(
     journal: Journal, monkeypatch: pytest.MonkeyPatch, since: int | None
 ) -> None:
     monkeypatch.setattr(history, "SCAN_BATCH_ROWS", 10)
-    await _record(journal, *(message(f"k{n}", text="needle" if n in {4, 95} else "hay") for n in range(100)))
+    await record(journal, *(message(f"k{n}", text="needle" if n in {4, 95} else "hay") for n in range(100)))
     reads = []
     compare_batch = MessageHistory._compare_batch
 
@@ -165,17 +148,6 @@ async def test_a_search_reads_the_messages_in_batches(
     reads.clear()
     await _seqs(journal, text="hay", since=since, limit=5)
     assert len(reads) == 1
-
-
-async def test_a_client_that_remembers_its_last_seq_gets_all_that_it_missed_once(
-    ten_messages: Journal,
-) -> None:
-    received: list[int] = []
-    more = True
-    while more:
-        seqs, more = await _seqs(ten_messages, since=received[-1] if received else 0, limit=3)
-        received += seqs
-    assert received == list(range(1, 11))
 
 
 @dataclass(frozen=True)
@@ -234,7 +206,7 @@ def test_a_query_finds_what_a_comparison_of_all_messages_finds(
             replace(message(str(n), user=item.user, text=item.text), kind=item.kind)
             for n, item in enumerate(stored)
         ]
-        await _record(journal, *items)
+        await record(journal, *items)
         for query in queries:
             rows, more = await journal.history.find(query)
             assert ([row.seq for row in rows], more) == _expected(stored, query)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.unit.store.make import command, event, message, on_sqlite, picture, result
+from tests.unit.store.make import accept, command, event, message, on_sqlite, picture, record, result
 from wx2mqtt.model import Json, Kind, QuotedMessage
 from wx2mqtt.store.history import _RECEIVED_MESSAGE
 from wx2mqtt.store.journal import Journal
@@ -34,50 +34,40 @@ async def test_a_received_message_is_found_with_its_chat_and_its_author(journal:
     ]
 
 
-async def test_a_sent_message_is_found_with_its_command(journal: Journal) -> None:
-    rows = await journal.commands.accept([command("alarm-7", text="door open"), command("alarm-8")])
-    assert rows[0].row is not None
-    await journal.commands.begin_attempt(rows[0].row.id)
-    await journal.commands.finish(rows[0].row.id, result("alarm-7", message_id="555"), ())
-    assert await journal.history.quoted_message("555") == QuotedMessage(
-        kind=Kind.TEXT, text="door open", chat="wife", from_self=True, command_id="alarm-7"
-    )
+async def test_a_sent_message_is_found_with_its_command_and_a_file_with_its_name(journal: Journal) -> None:
+    snap = command("snap")
+    snap = replace(snap, command=replace(snap.command, kind="image", text="", name="door.jpg"))
+    rows = await accept(journal, command("alarm-7", text="door open"), snap, command("alarm-8"))
+    for row, message_id in zip(rows, ("555", "556"), strict=False):
+        await journal.commands.begin_attempt(row.id)
+        await journal.commands.finish(row.id, result(row.command_id, message_id=message_id), ())
+    sent = QuotedMessage(kind=Kind.TEXT, text="door open", chat="wife", from_self=True, command_id="alarm-7")
+    assert await journal.history.quoted_message("555") == sent
+    file = replace(sent, kind=Kind.IMAGE, text="door.jpg", command_id="snap")
+    assert await journal.history.quoted_message("556") == file
 
 
 async def test_each_part_of_a_long_sent_text_is_found_with_its_command(journal: Journal) -> None:
-    (accepted,) = await journal.commands.accept([command("long", text="a very long text")])
-    assert accepted.row is not None
+    (row,) = await accept(journal, command("long", text="a very long text"))
     for number in ("551", "", "552"):
-        await journal.commands.begin_attempt(accepted.row.id)
-        await journal.commands.end_part_sent(accepted.row.id, number)
-    await journal.commands.begin_attempt(accepted.row.id)
-    await journal.commands.finish(accepted.row.id, result("long", message_id="553"), ())
+        await journal.commands.begin_attempt(row.id)
+        await journal.commands.end_part_sent(row.id, number)
+    await journal.commands.begin_attempt(row.id)
+    await journal.commands.finish(row.id, result("long", message_id="553"), ())
     expected = QuotedMessage(
         kind=Kind.TEXT, text="a very long text", chat="wife", from_self=True, command_id="long"
     )
-    assert [await journal.history.quoted_message(number) for number in ("551", "552", "553")] == [
-        expected
-    ] * 3
+    for number in ("551", "552", "553"):
+        assert await journal.history.quoted_message(number) == expected
     for unknown in ("", " ", "55", "51", "1"):
         assert await journal.history.quoted_message(unknown) is None
 
 
-async def test_a_sent_file_is_found_with_its_name(journal: Journal) -> None:
-    new = command("snap")
-    sent = replace(new, command=replace(new.command, kind="image", text="", name="door.jpg"))
-    (row,) = await journal.commands.accept([sent])
-    assert row.row is not None
-    await journal.commands.begin_attempt(row.row.id)
-    await journal.commands.finish(row.row.id, result("snap", message_id="556"), ())
-    assert await journal.history.quoted_message("556") == QuotedMessage(
-        kind=Kind.IMAGE, text="door.jpg", chat="wife", from_self=True, command_id="snap"
-    )
-
-
-async def test_an_unknown_id_is_no_message(journal: Journal) -> None:
-    await journal.received.record([message("a"), event("e")], NO_CHANGES, None, "")
+async def test_an_unknown_id_or_one_of_another_account_is_no_message(journal: Journal, work: Journal) -> None:
+    await record(journal, message("a"), event("e"))
     for unknown in ("", "id-x", "e", "id-a' OR 1", "\ud800"):
         assert await journal.history.quoted_message(unknown) is None
+    assert await work.history.quoted_message("id-a") is None
 
 
 @on_sqlite
@@ -96,10 +86,3 @@ async def test_of_two_messages_with_the_same_id_the_newer_is_found(journal: Jour
     quoted = await journal.history.quoted_message(first.id)
     assert quoted is not None
     assert quoted.text == "new"
-
-
-async def test_a_message_of_another_account_is_not_found(journal: Journal) -> None:
-    await journal.received.record([message("a")], NO_CHANGES, None, "")
-    other = Journal(journal._database, "work")
-    await other.open()
-    assert await other.history.quoted_message("id-a") is None

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.postgresql import empty_database
-from tests.unit.store.make import command, message
+from tests.unit.store.make import command, message, record
 from tests.unit.store.test_account_removal import MORE_THAN_TWO_BATCHES, fill
 from wx2mqtt.errors import StoreError
-from wx2mqtt.model import Cursor
 from wx2mqtt.store import postgresql_backup
 from wx2mqtt.store.account_removal import AccountRemoval
 from wx2mqtt.store.database import Connection, Database
@@ -49,7 +48,7 @@ def _dump(connection: Connection) -> dict[str, list[dict[str, object]]]:
 
 async def _fill(database: Database) -> None:
     journal = await fill(database, "home", MORE_THAN_TWO_BATCHES)
-    await journal.received.record([message("nul\0", text="a\0b")], NO_CHANGES, Cursor("c\0"), "login")
+    await record(journal, message("nul\0", text="a\0b"), cursor="c\0")
     await fill(database, "other")
     await database.write("seen", lambda db: db.execute("INSERT INTO seen VALUES ('home', 'k', 1)"))
 

@@ -170,11 +170,7 @@ async def test_the_index_is_made_anew_when_most_of_its_messages_were_deleted(
 
 @pytest.mark.parametrize(("since", "expected"), [(None, range(12, 31, 2)), (0, range(2, 21, 2))])
 async def test_a_search_goes_on_when_the_index_is_deleted_meanwhile(
-    journal: Journal,
-    index: SearchIndex,
-    monkeypatch: pytest.MonkeyPatch,
-    since: int | None,
-    expected: range,
+    journal: Journal, index: SearchIndex, monkeypatch: pytest.MonkeyPatch, since: int | None, expected: range
 ) -> None:
     monkeypatch.setattr("wx2mqtt.store.history.CANDIDATES_PER_MATCH", 1)
     await store(journal, ["秘密"] * 30)

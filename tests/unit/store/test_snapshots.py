@@ -9,21 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.rows import every_row
+from tests.unit.store.test_sqlite_database import write_version_1
 from wx2mqtt.store import snapshots
 from wx2mqtt.store.sqlite_database import SqliteDatabase
-
-VERSION_1 = Path(__file__).with_name("version_1.sql")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """The database of a store of version 1."""
-    file = tmp_path / "wx2mqtt.db"
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.executescript(VERSION_1.read_text(encoding="utf-8"))
-        connection.execute("PRAGMA user_version = 1")
-    return file
+    return write_version_1(tmp_path / "wx2mqtt.db")
 
 
 async def test_statistics_are_no_part_of_the_schema_and_every_index_is(path: Path) -> None:

@@ -22,18 +22,20 @@ from wx2mqtt.store.records import HistoryQuery
 from wx2mqtt.store.requests import RequestState
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
-VERSION_1 = Path(__file__).with_name("version_1.sql")
+
+def write_version_1(file: Path) -> Path:
+    """Writes the database of a store of version 1."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.executescript(Path(__file__).with_name("version_1.sql").read_text(encoding="utf-8"))
+        connection.execute("PRAGMA user_version = 1")
+    return file
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """The database of a store of version 1."""
-    file = tmp_path / "wx2mqtt.db"
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.executescript(VERSION_1.read_text(encoding="utf-8"))
-        connection.execute("PRAGMA user_version = 1")
-    return file
+    return write_version_1(tmp_path / "wx2mqtt.db")
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ async def test_a_migration_that_was_interrupted_is_done_at_the_next_start(
 
 
 async def test_the_size_of_the_files_is_known_after_each_commit(tmp_path: Path) -> None:
-    database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
+    database = await SqliteDatabase.open(tmp_path / "new.db")
     before = database.allocated_bytes
     assert before > 0
     await database.write(

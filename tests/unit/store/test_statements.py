@@ -63,9 +63,6 @@ def test_many_rows_are_inserted_in_few_statements(connection: SqliteConnection) 
     connection.set_trace_callback(statements.append)
     insert_rows(connection, STATEMENT, [(number, "") for number in range(50)])
     assert len(statements) <= 5
-
-
-def test_a_list_is_json() -> None:
     assert json.loads(json_list(number for number in (1, 2))) == [1, 2]
 
 
@@ -162,17 +159,12 @@ async def test_the_tables_of_both_databases_have_the_same_columns(database: Data
 
 
 # In a folder these are files, or concern several instances, which only PostgreSQL has.
+
+
+# In a folder these are files, or concern several instances, which only PostgreSQL has.
 ONLY_IN_POSTGRESQL = (
-    "drained",
-    "login",
-    "login_key",
-    "login_number",
-    "media_file",
-    "media_piece",
-    "operation",
-    "mark",
-    "instance",
-    "ownership",
+    *("drained", "login", "login_key", "login_number", "media_file", "media_piece", "operation", "mark"),
+    *("instance", "ownership"),
 )
 
 

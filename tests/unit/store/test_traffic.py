@@ -8,16 +8,37 @@ from typing import Any
 import pytest
 
 from tests.unit.store.conftest import Clock
-from tests.unit.store.make import command, message, on_sqlite, result
+from tests.unit.store.make import command, message, on_sqlite, record, result
 from wx2mqtt.model import Status
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.traffic import HOUR_MS
 
 
 async def receive(journal: Journal, *keys: str) -> None:
-    await journal.received.record([message(key) for key in keys], NO_CHANGES, None, "")
+    await record(journal, *(message(key) for key in keys))
+
+
+async def test_each_hour_has_what_came_and_was_sent_in_it(
+    journal: Journal, work: Journal, clock: Clock
+) -> None:
+    hours = await journal.traffic.last_hours(24)
+    assert [row.hour for row in hours] == [*range(clock.now // HOUR_MS - 23, clock.now // HOUR_MS + 1)]
+    assert await counts(journal) == [(0, 0, 0)] * 24
+    clock.now = 500_000 * HOUR_MS
+    await receive(journal, "a", "b")
+    await receive(work, "x")
+    await finish(journal, "c1", Status.SENT)
+    clock.now += HOUR_MS - 1
+    await finish(journal, "c2", Status.FAILED)
+    await receive(journal, "c")
+    clock.now += 1
+    await receive(journal, "d")
+    await finish(journal, "c3", Status.UNCERTAIN)
+    await finish(journal, "c4", Status.SENT)
+    await finish(work, "c5", Status.SENT)
+    clock.now += 2 * HOUR_MS
+    assert await counts(journal, 5) == [(0, 0, 0), (3, 1, 1), (1, 1, 1), (0, 0, 0), (0, 0, 0)]
 
 
 async def finish(journal: Journal, name: str, status: Status, **more: Any) -> None:
@@ -27,33 +48,6 @@ async def finish(journal: Journal, name: str, status: Status, **more: Any) -> No
 async def counts(journal: Journal, hours: int = 24) -> list[tuple[int, int, int]]:
     hours_found = await journal.traffic.last_hours(hours)
     return [(hour.received, hour.sent, hour.not_sent) for hour in hours_found]
-
-
-async def test_an_account_without_messages_has_hours_with_zeros(journal: Journal, clock: Clock) -> None:
-    hours_found = await journal.traffic.last_hours(24)
-    assert [row.hour for row in hours_found] == [*range(clock.now // HOUR_MS - 23, clock.now // HOUR_MS + 1)]
-    assert await counts(journal) == [(0, 0, 0)] * 24
-
-
-async def test_each_hour_has_what_came_and_was_sent_in_it(
-    database: Database, journal: Journal, clock: Clock
-) -> None:
-    other = Journal(database, "work", clock)
-    await other.open()
-    clock.now = 500_000 * HOUR_MS
-    await receive(journal, "a", "b")
-    await receive(other, "x")
-    await finish(journal, "c1", Status.SENT)
-    clock.now += HOUR_MS - 1
-    await finish(journal, "c2", Status.FAILED)
-    await receive(journal, "c")
-    clock.now += 1
-    await receive(journal, "d")
-    await finish(journal, "c3", Status.UNCERTAIN)
-    await finish(journal, "c4", Status.SENT)
-    await finish(other, "c5", Status.SENT)
-    clock.now += 2 * HOUR_MS
-    assert await counts(journal, 5) == [(0, 0, 0), (3, 1, 1), (1, 1, 1), (0, 0, 0), (0, 0, 0)]
 
 
 async def test_the_counts_survive_a_restart_and_older_hours_are_left_out(
@@ -142,21 +136,16 @@ async def test_the_messages_are_counted_with_few_reads_however_many_there_are(
 
 
 async def test_the_messages_since_a_time_are_listed_with_their_chats(
-    database: Database, journal: Journal, clock: Clock
+    journal: Journal, work: Journal, clock: Clock
 ) -> None:
     assert await journal.traffic.list_received(0) == []
-    other = Journal(database, "work", clock)
-    await other.open()
     await receive(journal, "a")
     clock.now += 10
     since = clock.now
     await receive(journal, "b", "c")
-    await receive(other, "x")
+    await receive(work, "x")
     clock.now += 10
     await receive(journal, "d")
-    assert await journal.traffic.list_received(since) == [
-        ("wife", since),
-        ("wife", since),
-        ("wife", since + 10),
-    ]
+    expected = [("wife", since), ("wife", since), ("wife", since + 10)]
+    assert await journal.traffic.list_received(since) == expected
     assert await journal.traffic.list_received(clock.now + 1) == []
