@@ -159,6 +159,15 @@ async def test_where_nothing_waits_behind_a_large_answer_the_next_poll_comes_at_
     assert online.clock.slept == []
 
 
+async def test_an_empty_answer_that_promises_more_is_followed_by_a_poll(online: WebWxRig) -> None:
+    batch = await online.receive(*(entry(MsgId=str(number), MsgType=50) for number in range(50)))
+    online.put("webwxsync", synced(at=3, ContinueFlag=1))
+    batch = await online.poll(batch.cursor)
+    online.put("synccheck", check())
+    await online.poll(batch.cursor)
+    assert online.calls()[-3:] == ["webwxsync", "webwxsync", "synccheck"]
+
+
 async def test_a_server_that_repeats_a_large_answer_under_new_keys_is_asked_with_pauses(
     online: WebWxRig,
 ) -> None:
