@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from tests.support.account_rig import account_settings as settings
+from tests.support.memory_backend import WIFE, MemoryBackend
 from tests.support.rows import every_row
-from tests.unit.bridge.contexts import settings
-from tests.unit.bridge.session_harness import message
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.people.evidence import ContactPin
-from wx2mqtt.model import ChatKind, Handle
+from wx2mqtt.model import ChatKind, Handle, Message
 from wx2mqtt.settings.schema import Receive, Settings
 
 GROUP = {"chat": Handle("@@g"), "chat_kind": ChatKind.GROUP}
+
+
+def message(**more: Any) -> Message:
+    return MemoryBackend().message(WIFE, **more)
 
 
 @every_row(
@@ -30,7 +36,7 @@ GROUP = {"chat": Handle("@@g"), "chat_kind": ChatKind.GROUP}
     ],
 )
 def test_names_and_globs_choose_whose_messages_are_published(filters: Receive, user: str, passes: bool):
-    assert settings(receive=filters).publishes_message(message("1"), user, listed=False) is passes
+    assert settings(receive=filters).publishes_message(message(), user, listed=False) is passes
     assert settings(receive=filters).publishes_chat(user, ChatKind.FRIEND, listed=False) is passes
 
 
@@ -45,23 +51,21 @@ def test_names_and_globs_choose_whose_messages_are_published(filters: Receive, u
 )
 def test_groups_are_published_as_the_owner_has_set(groups, plain, mentioned, listed, event):
     filters = Receive(groups=groups)
-    group_message = message("1", **GROUP)
+    group_message = message(**GROUP)
     assert settings(receive=filters).publishes_message(group_message, "family", listed=False) is plain
     assert (
-        settings(receive=filters).publishes_message(
-            message("2", mentioned=True, **GROUP), "family", listed=False
-        )
+        settings(receive=filters).publishes_message(message(mentioned=True, **GROUP), "family", listed=False)
         is mentioned
     )
     assert settings(receive=filters).publishes_message(group_message, "family", listed=True) is listed
     assert settings(receive=filters).publishes_chat("family", ChatKind.GROUP, listed=False) is event
-    assert settings(receive=filters).publishes_message(message("3"), "wife", listed=False), (
+    assert settings(receive=filters).publishes_message(message(), "wife", listed=False), (
         "people are no groups"
     )
 
 
 def test_what_the_owner_writes_is_published_only_when_asked_for_but_the_file_helper_always():
-    own = message("1", from_self=True)
+    own = message(from_self=True)
     assert not settings().publishes_message(own, "wife", listed=True)
     assert settings(receive=Receive(own=True)).publishes_message(own, "wife", listed=False)
     nobody = settings(receive=Receive(allow=(), deny=("*",), groups="none", own=False))
