@@ -12,7 +12,7 @@ from tests.support.account_rig import BridgedAccount, ended
 from tests.support.memory_backend import MOM, WIFE, Pause, WindowBackend, with_capabilities
 from wx2mqtt.bridge.commands.send_attempts import UNCONFIRMED_WARNING_COUNT
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import LoggedOut, OutcomeUnknown, WindowClosed
+from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Unreachable, WindowClosed
 from wx2mqtt.model import Receipt, ReplyWindow
 
 USED, TOO_LATE = (ReplyWindow(open=False, remaining=0, reason=r) for r in ("quota_used", "too_long_ago"))
@@ -149,13 +149,19 @@ async def test_alarms_go_first_and_equals_in_the_order_of_acceptance(
     assert await sent_texts(bridge, 7) == ["c", "e", "g", "b", "f", "a", "d"]
 
 
-async def test_what_is_in_doubt_is_brought_to_its_end_before_an_alarm(bridge: BridgedAccount):
+@pytest.mark.parametrize(
+    ("outcome", "sent"),
+    [(OutcomeUnknown(), ["first", "first", "alarm"]), (Unreachable(), ["first", "alarm", "first"])],
+)
+async def test_only_what_is_in_doubt_is_brought_to_its_end_before_an_alarm(
+    bridge: BridgedAccount, outcome: BackendError, sent: list[str]
+):
     bridge.backend.write(WIFE)
-    bridge.backend.outcomes += [Pause(5), OutcomeUnknown()]
+    bridge.backend.outcomes += [Pause(5), outcome]
     bridge.deliver("wx/out/老婆", "first")
-    await bridge.wait_until(lambda: bridge.backend.sent)
+    await bridge.wait_for_sends(1)
     bridge.deliver("wx/out/老婆", {"text": "alarm", "priority": "high"})
-    assert await sent_texts(bridge, 3) == ["first", "first", "alarm"]
+    assert await sent_texts(bridge, 3) == sent
 
 
 async def test_as_many_go_out_as_wechat_takes_and_the_rest_waits_on(bridge: BridgedAccount):

@@ -38,7 +38,6 @@ from wx2mqtt.model import (
     Action,
     ActionResult,
     ChatKind,
-    Contact,
     Draft,
     Handle,
     Member,
@@ -147,7 +146,6 @@ class FakeBackend:
         self.answers: dict[str, deque[Outcome]] = {}
         self._held_texts: dict[str, asyncio.Event] = {}
         self.windows: dict[Handle, ReplyWindow] = {}
-        self.full_chats: dict[Handle, float] = {}  # how many seconds each takes no message
         self._changes = changes
         self.prepared: list[str] = []
         self.refusals: deque[Exception] = deque()  # of files, before anything is sent
@@ -186,8 +184,8 @@ class FakeBackend:
         await self._take_outcome(action.chat, action.message_id, key)
         return ActionResult()
 
-    def seconds_until_sendable(self, chat: Handle) -> float:
-        return self.full_chats.get(chat, 0.0)
+    def seconds_until_sendable(self, _chat: Handle) -> float:
+        return 0.0
 
     def reply_window(self, handle: Handle) -> ReplyWindow | None:
         return self.windows.get(handle)
@@ -392,15 +390,6 @@ class CommandsHarness:
     async def rows(self) -> list[CommandRow]:
         """Returns all commands, the oldest first."""
         return (await self.journal.commands.list_newest(limit=100_000))[::-1]
-
-    def log_in(self, login_id: str, *names: str) -> None:
-        """Begins a login with these people in its directory; without names the directory is not known yet."""
-        contacts = [
-            Contact(handle=Handle(f"@{name}2"), kind=ChatKind.FRIEND, nickname=name, remark=name)
-            for name in names
-        ]
-        self.registry.apply_directory(contacts, login_id, OWNER, 0, complete=bool(names))
-        self.sender.recheck()
 
 
 def make_harness(

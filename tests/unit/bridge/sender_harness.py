@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +20,11 @@ from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.wechat_calls import EchoFilter, WeChatCalls, new_key
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import BackendError, WindowClosed
+from wx2mqtt.errors import BackendError
 from wx2mqtt.model import (
-    ChatKind,
     Command,
     Draft,
     Handle,
-    Kind,
-    Message,
     Receipt,
     ReplyWindow,
     Result,
@@ -37,12 +32,11 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.schema import Fallback, Hold, ILink, Send
-from wx2mqtt.store.command_records import CommandRow, NewCommand
+from wx2mqtt.store.command_records import NewCommand
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES as BOT_CAPABILITIES
-from wx2mqtt.wechat.ilink.protocol.endpoints import MAX_REPLIES_PER_MESSAGE
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 
 NOW = 1_795_600_000_000
@@ -67,7 +61,6 @@ class FakeBackend:
         self.windows: dict[Handle, ReplyWindow] = {}
         self.drafts: list[Draft] = []
         self.keys: list[SendKey] = []
-        self.times: list[float] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.hanging_chats: set[Handle] = set()
@@ -79,7 +72,6 @@ class FakeBackend:
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         self.drafts.append(draft)
         self.keys.append(key)
-        self.times.append(asyncio.get_running_loop().time())
         self.began.set()
         if draft.chat in self.hanging_chats:
             await asyncio.Event().wait()
@@ -196,22 +188,6 @@ class SenderHarness:
         """Returns the ids of the commands without a result, the oldest first."""
         return [row.command_id for row in await self.journal.commands.list_due(1000)]
 
-    async def events(self, name: str, count: int) -> list[dict[str, Any]]:
-        """Returns the events of this name, once there are at least `count`."""
-        async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while True:
-                self._changed.clear()
-                rows = await self.journal.outbox.list_waiting(0, 10_000, ())
-                found = [json.loads(row.payload) for row in rows if row.topic == f"wx/event/{name}"]
-                if len(found) >= count:
-                    return found
-                await self._changed.wait()
-
-    def close_window(self, window: ReplyWindow, code: str) -> None:
-        """Closes the reply window and raises the error with which WeChat refuses a send."""
-        self.backend.windows = dict.fromkeys(self.backend.windows, window)
-        raise WindowClosed(code=code)
-
     async def wait_for_sends(self, count: int) -> list[str]:
         """Returns the texts that were sent, once there are at least `count`."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
@@ -219,23 +195,6 @@ class SenderHarness:
                 self.backend.began.clear()
                 await self.backend.began.wait()
         return [draft.text for draft in self.backend.drafts]
-
-    def own_message(self, user: str, text: str, message_id: str, time: int) -> Message:
-        """Returns a message of the owner as WeChat delivers it: typed on the phone, or an echo of a send."""
-        person = self.address_book.registry.by_topic_name(user)
-        assert person is not None
-        assert person.handle is not None
-        return Message(
-            key=message_id,
-            id=message_id,
-            chat=person.handle,
-            chat_kind=ChatKind.FRIEND,
-            sender=None,
-            from_self=True,
-            kind=Kind.TEXT,
-            text=text,
-            time=time,
-        )
 
 
 class ILinkSenderHarness(SenderHarness):
@@ -263,47 +222,6 @@ class ILinkSenderHarness(SenderHarness):
         self.now += 1
         self.chat = self.chat.with_message(self.now, "token")
         self.sender.recheck()
-
-    def open_window(self, messages: int) -> None:
-        """Opens the reply window with so many messages left."""
-        self.now += 1
-        self.chat = ChatWindow(last_wrote=self.now, sent=(self.now,) * (MAX_REPLIES_PER_MESSAGE - messages))
-
-    def command_to_wife(self, text: str = "", *, ttl: float = 600.0, **more: Any) -> Any:
-        """Returns a new command to wife; `more` are fields of `Command`."""
-        new = self.command("wife", text, ttl=ttl, accepted=now_ms())
-        return replace(new, command=replace(new.command, **more))
-
-    async def accept_together(self, *texts: str, **more: Any) -> None:
-        """Accepts commands in one commit; the sender sees all of them before it sends the first."""
-        await self.accept(*(self.command_to_wife(text, **more) for text in texts))
-
-    async def results(self, *ids: str) -> list[Result]:
-        return [await self.result(command_id) for command_id in ids]
-
-    async def stored(self, command_id: str) -> CommandRow:
-        row = await self.journal.commands.get(command_id)
-        assert row is not None
-        return row
-
-    async def wait_until_stored(self, command_id: str, condition: Callable[[CommandRow], bool]) -> CommandRow:
-        """Returns the row of a command, once the condition is true for it."""
-        async with asyncio.timeout(MAX_WAIT_SECONDS):
-            row = await self.stored(command_id)
-            while not condition(row):
-                row = await self.stored(command_id)
-        return row
-
-    async def wait_until_in_doubt(self, command_id: str) -> CommandRow:
-        return await self.wait_until_stored(command_id, lambda row: row.unanswered > 0)
-
-    async def wait_until_held(self, count: int) -> None:
-        await self.wait_until(lambda: self.sender.window_wait.count == count)
-
-    async def hold_texts(self, *texts: str, **more: Any) -> None:
-        """Accepts these texts and waits until the closed reply window holds them."""
-        await self.accept_together(*texts, **more)
-        await self.wait_until_held(len(texts))
 
 
 @contextlib.asynccontextmanager
