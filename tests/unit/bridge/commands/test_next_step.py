@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -23,8 +24,6 @@ from wx2mqtt.settings.schema import Hold
 CLOSED_WINDOW = ReplyWindow(open=False, remaining=0, reason="quota_used")
 # When a flood is accepted; the system clock stands still, since accepting takes long on a busy machine.
 ACCEPTED_MS = 1_795_000_000_000
-
-COUNT = 2000
 
 
 class HeldFlood:
@@ -72,8 +71,11 @@ class HeldFlood:
             assert self.window_wait.find_new(self.queue) == []
 
 
+Clock = dict[str, float]
+
+
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Replaces the clock that the queue and the policy read; `now` is in seconds."""
     clock = {"now": 0.0}
     for module in (chat_queue, next_step):
@@ -82,39 +84,32 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     return clock
 
 
-async def test_held_commands_that_expire_all_at_once_cost_time_in_proportion_to_their_number(
-    clock: dict[str, float],
-) -> None:
-    def end_all(count: int) -> None:
-        clock["now"] = 0.0
-        flood = HeldFlood(count)
-        clock["now"] = 10.0 * count
+def expire_all_at_once(flood: HeldFlood, clock: Clock, count: int) -> None:
+    clock["now"] = 10.0 * count
+    flood.end_expired()
+    assert not flood.queue.rows
+
+
+def expire_one_by_one(flood: HeldFlood, clock: Clock, count: int) -> None:
+    for second in range(1, count + 1):
+        clock["now"] = second + 0.5
         flood.end_expired()
-        assert not flood.queue.rows
-
-    assert await asyncio.to_thread(is_in_proportion, end_all, 4 * COUNT)
+        assert len(flood.queue.rows) == count - second
 
 
-async def test_held_commands_that_expire_one_by_one_cost_time_in_proportion_to_their_number(
-    clock: dict[str, float],
+def give_up_excess(flood: HeldFlood, _: Clock, count: int) -> None:
+    flood.give_up_excess(count // 2)
+    assert [row.id for row in flood.queue.waiting.rows] == list(range(count - count // 2 + 1, count + 1))
+
+
+@pytest.mark.parametrize(
+    ("end", "count"), [(expire_all_at_once, 8000), (expire_one_by_one, 2000), (give_up_excess, 4000)]
+)
+async def test_the_end_of_held_commands_costs_time_in_proportion_to_their_number(
+    clock: Clock, end: Callable[[HeldFlood, Clock, int], None], count: int
 ) -> None:
     def end_all(count: int) -> None:
         clock["now"] = 0.0
-        flood = HeldFlood(count)
-        for second in range(1, count + 1):
-            clock["now"] = second + 0.5
-            flood.end_expired()
-            assert len(flood.queue.rows) == count - second
+        end(HeldFlood(count), clock, count)
 
-    assert await asyncio.to_thread(is_in_proportion, end_all, COUNT)
-
-
-async def test_giving_up_the_excess_of_held_commands_costs_time_in_proportion_to_their_number(
-    clock: dict[str, float],
-) -> None:
-    def end_all(count: int) -> None:
-        flood = HeldFlood(count)
-        flood.give_up_excess(count // 2)
-        assert [row.id for row in flood.queue.waiting.rows] == list(range(count - count // 2 + 1, count + 1))
-
-    assert await asyncio.to_thread(is_in_proportion, end_all, 2 * COUNT)
+    assert await asyncio.to_thread(is_in_proportion, end_all, count)
