@@ -63,6 +63,7 @@ def low(text: str) -> dict[str, Any]:
 
 
 LONG = "b. " * 1000
+FILE = {"kind": "file", "data": "eA==", "text": "", "id": "file"}
 HALF, OTHER_HALF = "a" * 500, "b" * (2000 - 500 - 2)
 
 
@@ -96,6 +97,7 @@ HALF, OTHER_HALF = "a" * 500, "b" * (2000 - 500 - 2)
         pytest.param(1, {"reserve": 0}, [HALF, OTHER_HALF, "c"], [f"{HALF}\n\n{OTHER_HALF}"], 1, id="full"),
         pytest.param(1, {"reserve": 0}, ["c", "d" * 1999, "e"], ["c"], 2, id="nothing overtakes"),
         pytest.param(1, {"reserve": 0}, ["a", LONG, "c"], ["a"], 2, id="a long text is never bundled"),
+        pytest.param(1, {"reserve": 0}, ["a", FILE, "c"], ["a"], 2, id="a file is never bundled"),
     ],
 )
 async def test_the_last_message_of_a_window_is_shared(

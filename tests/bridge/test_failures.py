@@ -74,6 +74,7 @@ async def test_a_sent_command_ends_the_failing_of_its_user_and_of_no_other(
     assert "commands_failed" in bridge.last("wx/bridge/health")["problems"]
     await bridge.send("老婆", "x")
     assert (await commands(bridge))["failing"] == []
+    assert bridge.account.counters.sent == {"text": 3}
     await bridge.pass_time(10)
     assert "commands_failed" not in bridge.last("wx/bridge/health")["problems"]
 
