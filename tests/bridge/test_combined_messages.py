@@ -63,7 +63,6 @@ def low(text: str) -> dict[str, Any]:
 
 
 LONG = "b. " * 1000
-FILE = {"kind": "file", "data": "eA==", "text": "", "id": "file"}
 HALF, OTHER_HALF = "a" * 500, "b" * (2000 - 500 - 2)
 
 
@@ -97,7 +96,6 @@ HALF, OTHER_HALF = "a" * 500, "b" * (2000 - 500 - 2)
         pytest.param(1, {"reserve": 0}, [HALF, OTHER_HALF, "c"], [f"{HALF}\n\n{OTHER_HALF}"], 1, id="full"),
         pytest.param(1, {"reserve": 0}, ["c", "d" * 1999, "e"], ["c"], 2, id="nothing overtakes"),
         pytest.param(1, {"reserve": 0}, ["a", LONG, "c"], ["a"], 2, id="a long text is never bundled"),
-        pytest.param(1, {"reserve": 0}, ["a", FILE, "c"], ["a"], 2, id="a file is never bundled"),
     ],
 )
 async def test_the_last_message_of_a_window_is_shared(
@@ -116,6 +114,14 @@ async def test_the_last_message_of_a_window_is_shared(
     for result in results:
         count = counts[result["message_id"]]
         assert result.get("bundled") == (count if count > 1 else None)
+
+
+async def test_a_file_is_never_combined(bridge: BridgedAccount):
+    await bridge.reload(ilink={"reserve": 0})
+    await hold(bridge, "a", {"kind": "file", "data": "eA==", "text": "", "id": "file"}, "c")
+    bridge.backend.write(WIFE, left=1)
+    assert [(await bridge.result("老婆"))["id"] for _ in "ac"] == ["a", "c"]
+    assert (bridge.backend.contents, await held_count(bridge)) == (["a\n\nc"], 1)
 
 
 # The reserve
