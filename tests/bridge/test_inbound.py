@@ -432,3 +432,16 @@ def test_a_batch_of_new_chats_costs_no_more_than_in_proportion(store_folder: Pat
             runner.run(receive())
 
     assert is_in_proportion(process, 1000)
+
+
+@pytest.mark.parametrize("is_event", [False, True], ids=["message", "event"])
+async def test_the_page_hears_of_each_message_and_each_event(
+    bridge: BridgedAccount, monkeypatch: pytest.MonkeyPatch, is_event: bool
+):
+    heard: list[str] = []
+    monkeypatch.setattr(bridge.account.ctx.shared.changes, "notify", lambda: heard.append("change"))
+    await received(bridge, MOM)  # that somebody writes for the first time is a change of people
+    heard.clear()
+    bridge.backend.deliver(IN_GROUP if is_event else bridge.backend.message(MOM))
+    await bridge.pass_time(0.01)
+    assert heard
