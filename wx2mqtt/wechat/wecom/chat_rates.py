@@ -34,6 +34,9 @@ from wx2mqtt.wechat.wecom.protocol.session import SentTimes
 # Where messages left no place for a receipt, one is kept for the rest of this minute and the next one.
 KEPT_PLACE_SECONDS = 120.0
 
+# With so many chats those that got nothing for long are forgotten.
+MIN_CHATS_TO_FORGET = 100
+
 # With more messages of the last hour the login is saved without them. The next start counts the journal.
 MAX_SAVED_TIMES = 20_000
 
@@ -89,6 +92,8 @@ class ChatRates:
         self._clock = clock
         self._text = text
         self._chats: dict[Handle, _Chat] = {}
+        #: With so many chats old ones are forgotten: twice as many as were left then, so that it costs little.
+        self._forget_at = MIN_CHATS_TO_FORGET
         #: Whether what went out before this process is counted.
         self.is_restored = False
 
@@ -186,7 +191,7 @@ class ChatRates:
                 sent.ended_at.append(self._clock.boot_time())
 
     def _of(self, chat: Handle) -> _Chat:
-        if chat not in self._chats:
+        if chat not in self._chats and len(self._chats) >= self._forget_at:
             self._forget_old()
         return self._chats.setdefault(chat, _Chat())
 
@@ -227,6 +232,7 @@ class ChatRates:
             counted = self._counted(chat)
             if counted == _Chat():
                 del self._chats[chat]
+        self._forget_at = max(MIN_CHATS_TO_FORGET, 2 * len(self._chats))
 
 
 def _seconds_until_fewer(leave_at: list[float], count: int, now: float) -> float:

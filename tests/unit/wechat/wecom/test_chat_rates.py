@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.cost import is_in_proportion
 from tests.unit.wechat.rig import ManualClock
 from wx2mqtt.errors import Unreachable
 from wx2mqtt.model import Handle
-from wx2mqtt.wechat.wecom.chat_rates import KEPT_PLACE_SECONDS, ChatRates
+from wx2mqtt.wechat.wecom.chat_rates import KEPT_PLACE_SECONDS, MIN_CHATS_TO_FORGET, ChatRates
 from wx2mqtt.wechat.wecom.protocol.endpoints import MAX_RECEIPTS_PER_HOUR
 from wx2mqtt.wechat.wecom.protocol.session import SavedBot, SentTimes, read_saved_bot
 
@@ -207,7 +208,17 @@ def test_chats_that_got_nothing_for_an_hour_are_forgotten():
         with harness.rates.sending(Handle(f"user:{number}")):
             pass
         harness.clock.time += 1000
-    assert len(harness.rates._chats) <= 4
+    assert len(harness.rates._chats) <= MIN_CHATS_TO_FORGET
+
+
+def restore_chats(count: int) -> None:
+    harness = RatesHarness()
+    times = SentTimes(messages=(harness.clock.as_clock().now,), receipts=())
+    harness.rates.restore({Handle(f"user:{number}"): times for number in range(count)})
+
+
+def test_the_cost_of_a_start_is_in_proportion_to_the_chats():
+    assert is_in_proportion(restore_chats, 2000)
 
 
 @pytest.mark.parametrize(
