@@ -18,7 +18,7 @@ from tests.scenarios.wecom.logins import (
 )
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.wecom_gateway import answer_ok, close_socket, refusing
-from wx2mqtt.clock import Clock, Lease, boot_time
+from wx2mqtt.clock import Clock, Lease, boot_time, rfc3339
 from wx2mqtt.errors import LoggedOut, LoginEnded, LoginRefused, StoreError, Throttled, Unreachable
 from wx2mqtt.model import Cursor
 from wx2mqtt.wechat.backend import LoggedIn, Scanned, ShowQr
@@ -224,7 +224,7 @@ async def test_each_subscription_follows_a_commit_and_the_end_of_the_older_socke
     async with backend_at(gateway, credentials) as backend:
         await logged_in(backend)
         await logged_in(backend)
-    assert open_sockets == [(1, 1), (1, 2)]
+    assert open_sockets == [(1, 1), (1, 3)]  # the end of the first connection is stored, too
 
 
 async def test_without_the_commit_nothing_is_subscribed(gateway):
@@ -256,6 +256,17 @@ async def test_the_time_between_a_logout_and_another_scan_of_the_same_bot_is_a_g
         await log_in(backend, resume=False)
         (gap,) = (await receive(backend)).items
         assert gap.name == "gap"
+
+
+async def test_another_secret_makes_no_gap_of_the_time_with_a_connection(gateway):
+    seconds = 1_800_000_000.0
+    async with backend_at(gateway, clock=Clock(wall=lambda: seconds)) as backend:
+        await logged_in(backend)
+        seconds += 200
+        assert backend.use_section({**SECTION, "secret": "neu"})
+        await logged_in(backend)
+        (gap,) = (await receive(backend)).items
+    assert gap.fields["since"] == gap.fields["until"] == rfc3339(int(seconds * 1000))
 
 
 async def test_a_logout_keeps_configured_credentials_for_when_a_person_asks(gateway):

@@ -101,6 +101,8 @@ class WeComBackend(Backend):
     async def login(
         self, *, resume: bool, usable: LoginFilter = any_login
     ) -> AsyncGenerator[LoginStep, None]:
+        # A connection that is in use ends in this login. The gap begins here.
+        await self._client.record_alive(at_once=True)
         login_flow = LoginFlow(self._client, usable, source=self._source, bot_name=self._bot_name)
         async with aclosing(login_flow.steps(resume=resume)) as steps:
             async for step in steps:
