@@ -92,7 +92,7 @@ class ChatRates:
         self._clock = clock
         self._text = text
         self._chats: dict[Handle, _Chat] = {}
-        #: With so many chats old ones are forgotten: twice as many as were left then, so that it costs little.
+        #: With so many chats old ones are forgotten: with twice those that were left the last time.
         self._forget_at = MIN_CHATS_TO_FORGET
         #: Whether what went out before this process is counted.
         self.is_restored = False
