@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wx2mqtt.app.configuration import backend_section, media_base_url, missing_safeguards, mqtt_options
+from wx2mqtt.app.configuration import (
+    backend_section,
+    broker_password,
+    media_base_url,
+    missing_safeguards,
+    mqtt_options,
+)
 from wx2mqtt.app.stores import Stores
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import AccountSettings
@@ -165,6 +171,7 @@ class AccountFactory:
             base_topics=tuple(self.base_topics.values()),
             media_base_url=media_base_url(self._loaded_at_start.settings.web),
             backend_section=backend_section(loaded.settings.accounts[name]),
+            broker_password=broker_password(loaded.settings.mqtt, self._loaded_at_start.settings.mqtt),
             warnings=tuple(map(str, loaded.warnings)),
             missing_safeguards=missing_safeguards(loaded.settings.accounts[name]),
         )

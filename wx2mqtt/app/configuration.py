@@ -35,6 +35,7 @@ from wx2mqtt.settings.schema import (
     DEFAULT_ACCOUNT,
     DEFAULT_BASE_TOPIC,
     Account,
+    Mqtt,
     Settings,
     Web,
 )
@@ -198,6 +199,12 @@ def media_base_url(web: Web) -> str | None:
     if not web.enabled:
         return None
     return web.url or web.base_path.rstrip("/")
+
+
+def broker_password(mqtt: Mqtt, at_start: Mqtt) -> str | None:
+    """Returns the password at the broker in use: that of another broker, or of another user, counts later."""
+    is_same_login = (mqtt.url, mqtt.username) == (at_start.url, at_start.username)
+    return secret_value(mqtt.password if is_same_login else at_start.password)
 
 
 def secret_value(secret: SecretStr | None) -> str | None:

@@ -275,8 +275,8 @@ class Account:
 
     def use_credentials(self) -> bool:
         """Hands over the secrets of the settings. Returns whether those for WeChat have changed."""
-        settings, mqtt = self.ctx.settings, self.ctx.settings.whole.mqtt
-        self.ctx.broker.set_password(None if mqtt.password is None else mqtt.password.get_secret_value())
+        settings = self.ctx.settings
+        self.ctx.broker.set_password(settings.broker_password)
         return self.ctx.backend.use_section(settings.backend_section)
 
 

@@ -40,6 +40,8 @@ class AccountSettings:
     media_base_url: str | None = ""
     #: The options of the account's backend by their names (`BackendOptions.section`), with secrets.
     backend_section: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: The password at the broker; a secret.
+    broker_password: str | None = field(default=None, repr=False)
     #: The warnings about the file.
     warnings: tuple[str, ...] = ()
     #: The key of the sentence about settings without which alarms are lost; empty if none is missing.

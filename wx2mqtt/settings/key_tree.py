@@ -220,7 +220,7 @@ def _unwrap(annotation: Any) -> Any:
 def reload_diff(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
     """Returns the changed keys as (takes effect at once, needs a restart); each list is sorted.
 
-    A secret of a bot takes effect at once, unless the id of the bot has changed with it.
+    A secret takes effect at once, unless the bot, or the broker or its user, has changed with it.
 
     An account that was added or removed, or whose configured base topic or client id changed, is one entry,
     `accounts.<name>`. Its position in the file does not count: it keeps the base topic that it first used.
@@ -235,8 +235,10 @@ def reload_diff(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
     below_moved = tuple(f"{account}." for account in moved)
     values = before | after
     changed = {key for key in values if before.get(key) != after.get(key) and not key.startswith(below_moved)}
-    below_other_bots = tuple(key.removesuffix("bot_id") for key in changed if key.endswith(".wecom.bot_id"))
-    live = {key for key in changed if values[key].is_live and not key.startswith(below_other_bots)}
+    new_secrets = [key.removesuffix("bot_id") for key in changed if key.endswith(".wecom.bot_id")]
+    if changed & {"mqtt.url", "mqtt.username"}:
+        new_secrets.append("mqtt.password")
+    live = {key for key in changed if values[key].is_live and not key.startswith(tuple(new_secrets))}
     return sorted(live), sorted(changed - live | moved)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.rows import every_row
 from wx2mqtt.app.configuration import (
+    broker_password,
     load_configuration,
     media_base_url,
     missing_safeguards,
@@ -19,7 +20,7 @@ from wx2mqtt.app.configuration import (
 from wx2mqtt.errors import SettingsError
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.loader import load
-from wx2mqtt.settings.schema import Account, Settings, Web
+from wx2mqtt.settings.schema import Account, Mqtt, Settings, Web
 from wx2mqtt.wechat.registry import BACKENDS
 
 WEBWX = {
@@ -169,6 +170,21 @@ def test_the_birth_message_of_home_assistant_is_subscribed_only_where_it_is_enab
 
     assert filters({}) == ("wx/out/#", "wx/bridge/request/#")
     assert filters({"enabled": True, "prefix": "ha"}) == ("wx/out/#", "wx/bridge/request/#", "ha/status")
+
+
+@every_row(
+    ("changed", "password"),
+    [
+        ({}, "new"),
+        ({"url": "mqtt://other"}, "old"),
+        ({"username": "other"}, "old"),
+        ({"keepalive": 9}, "new"),
+    ],
+)
+def test_the_password_at_another_broker_or_of_another_user_counts_after_a_restart(changed, password):
+    at_start = {"url": "mqtt://broker", "username": "bridge", "password": "old"}
+    now = {**at_start, "password": "new", **changed}
+    assert broker_password(Mqtt.model_validate(now), Mqtt.model_validate(at_start)) == password
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,11 @@ def test_these_keys_count_at_once(changed, applied):
             {"accounts": {"home": {"wecom": {"bot_id": "a", "secret": "b"}}}},
             ["accounts.home.wecom.bot_id", "accounts.home.wecom.secret"],
         ),
+        ({"mqtt": {"url": "mqtt://a", "password": "b"}}, ["mqtt.password", "mqtt.url"]),
+        (
+            {"mqtt": {"username": "a", "password_file": "/b"}},
+            ["mqtt.password_file", "mqtt.username"],
+        ),
         ({"homeassistant": {"enabled": True}}, ["homeassistant.enabled"]),
         ({"homeassistant": {"prefix": "ha"}}, ["homeassistant.prefix"]),
         ({"log": {"format": "json"}}, ["log.format"]),
