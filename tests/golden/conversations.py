@@ -89,6 +89,8 @@ async def record_ilink(folder: Path) -> str:
         home.bridge.configure(home.settings(ACCOUNT, **_extras("me")))
         await home.log_in()
         await home.bot.write("the first message opens the window")
+        discovery = "homeassistant/device/wx2mqtt_home/config"
+        await home.in_thread(home.subscriber.wait, discovery, lambda message: b"window_me" in message.payload)
         await home.send_command("me", {"text": "a text that is quoted", "id": "quoted"})
         for kind in ILINK_KINDS:
             await home.bot.write("写在里面", kind=kind)

@@ -431,7 +431,9 @@ async def test_an_empty_answer_sends_nothing_and_the_next_message_works(
 
 
 @pytest.mark.parametrize(
-    "url", [f"http://127.0.0.1:{free_port()}", "http://no.such.host.invalid", "http://[bad"]
+    "url",
+    [f"http://127.0.0.1:{free_port()}", "http://no.such.host.invalid", "http://[bad"],
+    ids=["nobody listens", "no such host", "no address"],  # the same in each worker
 )
 async def test_a_server_that_is_not_there_is_named(
     environment: NodeRedEnvironment, server: AssistantServer, url
