@@ -149,7 +149,7 @@ def test_a_topic_that_does_not_exist_is_noticed(topic, expected):
 
 @every_row("docs", [ENGLISH, CHINESE])
 def test_the_reference_has_every_command_and_option_of_the_help(docs):
-    page = (docs / "reference/command-line.md").read_text(encoding="utf-8")
+    page = (docs / "reference" / "command-line.md").read_text(encoding="utf-8")
     _, *parts = re.split(r"^## (.+)$", page, flags=re.MULTILINE)
     sections = dict(zip(parts[::2], parts[1::2], strict=True))
     for name, options in options_of_help(typer.main.get_command(app), "wx2mqtt"):
