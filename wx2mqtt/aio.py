@@ -196,3 +196,12 @@ async def retry_until_stored(
             log.error("store does not take it yet", problem=str(error))
             on_failure(error)
             await asyncio.sleep(backoff.wait(random.random()))
+
+
+async def wait_until_ended(task: asyncio.Task[None]) -> None:
+    """Waits for a task that may be cancelled; raises its error, or that this task is cancelled itself."""
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not task.cancelled():
+            raise

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 from wx2mqtt.limits import MAX_FILENAME_BYTES, MAX_MARKS_IN_A_ROW
 
@@ -99,3 +100,24 @@ def cut_filename(name: str, limit: int = MAX_FILENAME_BYTES, size: Callable[[str
     while stem and size(stem + ending) > limit:
         stem = stem[:-1]
     return stem.rstrip(f". {_JOINERS}") + ending
+
+
+# The names that Home Assistant displays
+
+MAX_DISPLAY_NAME_CHARACTERS = 100
+
+# Unicode categories of characters that a name does not show.
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def display_names(names: Mapping[str, str]) -> dict[str, str]:
+    """Returns the displayed names by topic name: one line each, with the topic name where two are equal."""
+    lines = {user: _one_line(name) or user for user, name in names.items()}
+    counts = Counter(lines.values())
+    return {user: line if counts[line] == 1 else f"{line} ({user})" for user, line in lines.items()}
+
+
+def _one_line(name: str) -> str:
+    with_spaces = (" " if sign.isspace() else sign for sign in name)
+    visible = "".join(sign for sign in with_spaces if unicodedata.category(sign) not in _INVISIBLE)
+    return " ".join(visible.split())[:MAX_DISPLAY_NAME_CHARACTERS]

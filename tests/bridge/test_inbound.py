@@ -20,7 +20,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Contact, Event, Handle, Kind, MediaRef, Member, Message, Receipt
 from wx2mqtt.store.mapped_files import MAX_KILLS, ProcessingMarks
-from wx2mqtt.wechat.backend import fatal_message_event
+from wx2mqtt.wechat.backend_options import fatal_message_event
 
 FAMILY = Contact(
     handle=Handle("@@family"),

@@ -18,7 +18,8 @@ from wx2mqtt.errors import BadCommand, LoggedOut, StoreFull, Unreachable
 from wx2mqtt.model import ChatKind, Contact, Handle, Owner
 from wx2mqtt.settings.schema import Expect
 from wx2mqtt.store.remembered_owners import read_owners
-from wx2mqtt.wechat.backend import LoggedIn, LoginFilter, LoginStep, OnProgress, any_login
+from wx2mqtt.wechat.backend import LoggedIn, LoginStep
+from wx2mqtt.wechat.backend_options import LoginFilter, OnProgress, any_login
 
 OTHER = replace(OWNER, nickname=OWNER.nickname, uin="42")
 """Another account that took the owner's nickname."""

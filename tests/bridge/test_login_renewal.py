@@ -12,7 +12,12 @@ from tests.support.account_rig import BridgedAccount
 from tests.support.memory_backend import WIFE, MemoryBackend, Pause, with_capabilities
 from wx2mqtt.errors import LoggedOut, Unreachable
 from wx2mqtt.model import Handle, Owner
-from wx2mqtt.wechat.backend import LoginAge, QrExpired, Scanned, ShowQr
+from wx2mqtt.wechat.backend import (
+    LoginAge,
+    QrExpired,
+    Scanned,
+    ShowQr,
+)
 
 CODE = ShowQr(url="https://liteapp.weixin.qq.com/q/next", lifetime=300.0)
 NEXT = MemoryBackend().logged_in(login_id="login-2")

@@ -25,7 +25,14 @@ from tests.docs.limit_rows import (
 from tests.docs.wechat_limits import WECHAT_AND_STORE_LIMITS
 from wx2mqtt import bounded_json, buttons, limits
 from wx2mqtt.app import operations, redaction
-from wx2mqtt.bridge import inbound_rows, inflight, message_lines, outbox_rows, retained_commands, text_split
+from wx2mqtt.bridge import (
+    inflight,
+    journal_lookups,
+    message_lines,
+    outbox_rows,
+    retained_commands,
+    text_split,
+)
 from wx2mqtt.bridge.commands import (
     fallback_alerts,
     fallback_queue,
@@ -207,7 +214,10 @@ _BRIDGE_LIMITS = (
         "only pinned and exposed people are in it; `complete` is false",
     ),
     limit(
-        "the text of a quoted message (web WeChat)", inbound_rows.MAX_QUOTE_CHARACTERS, "characters", "is cut"
+        "the text of a quoted message (web WeChat)",
+        journal_lookups.MAX_QUOTE_CHARACTERS,
+        "characters",
+        "is cut",
     ),
     limit(
         "the last messages that died three times with the process",

@@ -29,15 +29,17 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.wechat.backend import (
     Backend,
-    BackendOptions,
     Batch,
     Capabilities,
     LoggedIn,
-    LoginFilter,
     LoginStep,
+    ShowQr,
+)
+from wx2mqtt.wechat.backend_options import (
+    BackendOptions,
+    LoginFilter,
     OnFileName,
     OnProgress,
-    ShowQr,
     any_login,
     ignore_name,
 )

@@ -28,7 +28,12 @@ from wx2mqtt.errors import (
 )
 from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, ReplyWindow, SendKey
 from wx2mqtt.simulator.server import Simulator
-from wx2mqtt.wechat.backend import LoggedIn, QrExpired, Scanned, ShowQr
+from wx2mqtt.wechat.backend import (
+    LoggedIn,
+    QrExpired,
+    Scanned,
+    ShowQr,
+)
 from wx2mqtt.wechat.ilink.backend import ILinkBackend
 from wx2mqtt.wechat.ilink.ilink_http import ILinkHttp
 from wx2mqtt.wechat.ilink.protocol.reply_window import WINDOW_OPEN_MS

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.unit.wechat.marks import FakeMarks
 from wx2mqtt.model import Handle
-from wx2mqtt.wechat.backend import BackendOptions
+from wx2mqtt.wechat.backend_options import BackendOptions
 
 
 async def know_no_quotes(_message_id: str, _chat: Handle) -> None:

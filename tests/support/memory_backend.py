@@ -39,12 +39,14 @@ from wx2mqtt.wechat.backend import (
     Capabilities,
     LoggedIn,
     LoginAge,
-    LoginFilter,
     LoginStep,
     MediaLimits,
+    QrExpired,
+)
+from wx2mqtt.wechat.backend_options import (
+    LoginFilter,
     OnFileName,
     OnProgress,
-    QrExpired,
     any_login,
     ignore_name,
 )

@@ -41,7 +41,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("store.folder_owner:_MAX_ANSWER_BYTES", "demo.fallback_service:MAX_BODY_BYTES"),
             *("app.systemd:MAX_STATUS_CHARACTERS", "mqtt.homeassistant_entities:MAX_ATTRIBUTE_CHARACTERS"),
             *(
-                "mqtt.homeassistant_entities:MAX_DISPLAY_NAME_CHARACTERS",
+                "names:MAX_DISPLAY_NAME_CHARACTERS",
                 "mqtt.homeassistant_entities:MAX_ENTITY_ID_CHARACTERS",
             ),
             *(

@@ -30,8 +30,8 @@ from wx2mqtt.app.operations import AccountOperations
 from wx2mqtt.bridge.attachment_checks import _check_size
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes, FailureLog
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
-from wx2mqtt.bridge.inbound_rows import StoredQuotes
 from wx2mqtt.bridge.inflight import InflightWindow, RetainedPublisher
+from wx2mqtt.bridge.journal_lookups import StoredQuotes
 from wx2mqtt.bridge.outbox_rows import Coverage, OutboxReader
 from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, DirectoryEntry, directory_payload
 from wx2mqtt.bridge.retained_commands import RetainedCommands

@@ -21,8 +21,7 @@ from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.context import AccountContext, SharedServices
 from wx2mqtt.bridge.counters import AccountCounters
-from wx2mqtt.bridge.inbound_rows import StoredQuotes
-from wx2mqtt.bridge.past_messages import PastMessages
+from wx2mqtt.bridge.journal_lookups import PastMessages, StoredQuotes
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.clock import Clock, now_ms
 from wx2mqtt.errors import Problem, SettingsError
@@ -36,7 +35,8 @@ from wx2mqtt.store.folder import SESSIONS_FOLDER
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.mapped_files import MARKS_SUFFIX, PUBACK_LOG_SUFFIX, ProcessingMarks, PubackLog
 from wx2mqtt.store.people import StoredPeople
-from wx2mqtt.wechat.backend import Backend, BackendOptions
+from wx2mqtt.wechat.backend import Backend
+from wx2mqtt.wechat.backend_options import BackendOptions
 from wx2mqtt.wechat.registry import backend_entry
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from wx2mqtt.aio import ChangeNotifier, cancel_and_wait
+from wx2mqtt.aio import ChangeNotifier, cancel_and_wait, wait_until_ended
 from wx2mqtt.app import control_socket, logs
 from wx2mqtt.app.account_factory import AccountFactory
 from wx2mqtt.app.accounts import Accounts
@@ -39,7 +39,7 @@ from wx2mqtt.bridge.context import PlainHandler, ReloadStatus, SharedServices, W
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.clock import Lease
 from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
-from wx2mqtt.errors import BadCommand, Problem, SettingsError, StoreError
+from wx2mqtt.errors import BadCommand, SettingsError, StoreError
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.model import Json
@@ -54,9 +54,8 @@ from wx2mqtt.store.database import ignore_commit_point
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.operation_queue import OperationQueue
 from wx2mqtt.web.bridge_state import BridgeState
-from wx2mqtt.web.options import CannotListen
 from wx2mqtt.web.senders.sender_rights import SenderRegistry
-from wx2mqtt.wechat.backend import OnProgress
+from wx2mqtt.wechat.backend_options import OnProgress
 
 if TYPE_CHECKING:
     from wx2mqtt.app.cluster_node import ClusterNode
@@ -266,7 +265,7 @@ class Application:
 
     def process_requests(self) -> dict[str, PlainHandler]:
         """Returns the requests that concern the whole process, by name."""
-        return {"log_level": self._on_log_level, "reload": self._on_reload}
+        return {"log_level": logs.answer_request, "reload": self._on_reload}
 
     async def run(self) -> None:
         """Runs until `RunEnvironment.stop_requested` is set, then stops in order.
@@ -284,7 +283,7 @@ class Application:
                 run_task.cancel()
             elif not run_task.done():
                 await self._stop(run_task)
-            await _wait_until_ended(run_task)
+            await wait_until_ended(run_task)
         if self._failure is not None:
             raise self._failure
         if lost.is_set():
@@ -346,14 +345,6 @@ class Application:
             log.warning("the stop took too long; what was under way is in doubt at the next start")
         run_task.cancel()
 
-    async def _on_log_level(self, fields: dict[str, Json]) -> Json:
-        reject_unknown_fields(fields, "level")
-        level = fields.get("level")
-        if not isinstance(level, str) or level not in logs.LEVEL_NUMBERS:
-            raise BadCommand("bad_request", "bad_value", key="level", expected="a log level")
-        logs.set_level(level)
-        return {"level": level}
-
     async def _on_reload(self, fields: dict[str, Json]) -> Json:
         reject_unknown_fields(fields)
         # In a new context the lines of the log name no account: a reload concerns the whole process.
@@ -408,11 +399,9 @@ class Application:
         if self.web is None:
             return
         try:
-            await move_sender_servers(self.web, self._loaded_at_start.settings, loaded.settings)
-        except CannotListen as error:
-            file = str(loaded.path or "the settings")
-            problems = tuple(Problem(file, 0, "web", problem) for problem in error.problems)
-            raise self._reload_refused(SettingsError(problems)) from None
+            await move_sender_servers(self.web, self._loaded_at_start.settings, loaded)
+        except SettingsError as error:
+            raise self._reload_refused(error) from None
 
     async def _apply(self, loaded: LoadedSettings) -> None:
         settings = loaded.settings
@@ -457,12 +446,3 @@ class Application:
             return  # logged already; nothing was changed
         for account in self.accounts:
             account.ctx.login_requests.request_login_if_idle()
-
-
-async def _wait_until_ended(task: asyncio.Task[None]) -> None:
-    """Waits for a task that may be cancelled; raises its error, or that this task is cancelled itself."""
-    try:
-        await task
-    except asyncio.CancelledError:
-        if not task.cancelled():
-            raise

@@ -22,6 +22,9 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from wx2mqtt.app.redaction import clean_traceback, redact_value
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.model import Json
+from wx2mqtt.mqtt.commands import reject_unknown_fields
 from wx2mqtt.names import printable
 
 LEVEL_NUMBERS: dict[str, int] = {
@@ -83,6 +86,16 @@ def configure(*, level: str, format: str, stream: TextIO, message_text: bool) ->
 def set_level(level: str) -> None:
     """Sets the lowest level that is logged; a key of `LEVEL_NUMBERS`."""
     _Threshold.level = LEVEL_NUMBERS[level]
+
+
+async def answer_request(fields: dict[str, Json]) -> Json:
+    """Answers `request/log_level`. Raises `BadCommand` for a level that there is not."""
+    reject_unknown_fields(fields, "level")
+    level = fields.get("level")
+    if not isinstance(level, str) or level not in LEVEL_NUMBERS:
+        raise BadCommand("bad_request", "bad_value", key="level", expected="a log level")
+    set_level(level)
+    return {"level": level}
 
 
 class BoundLogger(structlog.BoundLoggerBase):

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, cast
 
 from wx2mqtt.app.configuration import secret_value
 from wx2mqtt.bridge.media.stored_media import MediaLibrary
+from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.mqtt.embedded import PortInUse, available_port
 from wx2mqtt.settings.addresses import split_listen_address
+from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Sender, Settings, Web
-from wx2mqtt.web.options import SenderOptions, Serves, WebOptions, listen_problem
+from wx2mqtt.web.options import CannotListen, SenderOptions, Serves, WebOptions, listen_problem
 from wx2mqtt.web.senders.sender_rights import SenderRegistry
 
 if TYPE_CHECKING:
@@ -49,14 +51,19 @@ async def running_web_server(
         yield servers
 
 
-async def move_sender_servers(servers: WebServers, at_start: Settings, now: Settings) -> None:
+async def move_sender_servers(servers: WebServers, at_start: Settings, now: LoadedSettings) -> None:
     """Serves the senders on the addresses of the settings of now; everything else stays as at the start.
 
-    Raises `CannotListen`; then nothing has changed.
+    Raises `SettingsError` where an address cannot be had; then nothing has changed.
     """
-    addresses = now.web.model_dump(include={"senders_listen", "ntfy_listen"})
+    addresses = now.settings.web.model_dump(include={"senders_listen", "ntfy_listen"})
     settings = at_start.model_copy(update={"web": at_start.web.model_copy(update=addresses)})
-    await servers.listen_on(_options_of_servers(settings, with_senders=True))
+    try:
+        await servers.listen_on(_options_of_servers(settings, with_senders=True))
+    except CannotListen as error:
+        file = str(now.path or "the settings")
+        problems = tuple(Problem(file, 0, "web", problem) for problem in error.problems)
+        raise SettingsError(problems) from None
 
 
 def find_listen_problems(settings: Settings) -> list[str]:

@@ -30,10 +30,10 @@ from wx2mqtt.mqtt.homeassistant_entities import (
     DiscoveryConfig,
     NotifyTarget,
     discovery_config,
-    display_names,
     entity_id,
 )
 from wx2mqtt.mqtt.topics import birth_topic, config_topic, is_config_topic
+from wx2mqtt.names import display_names
 from wx2mqtt.store.outbox import DiscoveryRecord
 from wx2mqtt.store.person_records import Person
 

@@ -23,7 +23,8 @@ import structlog
 from wx2mqtt.aio import retry_until_stored, yield_after_long_work
 from wx2mqtt.bridge.account_owner import CommandsOfLogin
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.inbound_rows import NO_PEOPLE, EventRows, MessageRows, PeopleBatch, StoredQuotes
+from wx2mqtt.bridge.inbound_rows import NO_PEOPLE, EventRows, MessageRows, PeopleBatch
+from wx2mqtt.bridge.journal_lookups import StoredQuotes
 from wx2mqtt.bridge.login_tracker import RETRIED_ERRORS, LoginStateTracker, is_interruption, retry_delay
 from wx2mqtt.bridge.media.downloader import MediaDownloader
 from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleUpdate
@@ -37,7 +38,8 @@ from wx2mqtt.store.person_records import NO_CHANGES, Person
 from wx2mqtt.store.question_records import NewPress
 from wx2mqtt.store.questions import Item
 from wx2mqtt.store.records import NewEvent, NewMessage, RecordResult
-from wx2mqtt.wechat.backend import SKIPPED_MESSAGE_EVENT, Batch, LoggedIn, fatal_message_event
+from wx2mqtt.wechat.backend import Batch, LoggedIn
+from wx2mqtt.wechat.backend_options import SKIPPED_MESSAGE_EVENT, fatal_message_event
 
 log = structlog.get_logger(__name__)
 

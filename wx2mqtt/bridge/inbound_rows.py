@@ -10,13 +10,11 @@ of the file: the changes of people that the next commit stores (`PeopleBatch`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import structlog
 
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.media.media_payloads import media_in_message, media_jobs, waits_for_file
-from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.bridge.possible_answers import AnswerTarget, attempt_of_message, attempt_of_press, card_in
 from wx2mqtt.clock import now_ms
@@ -24,16 +22,13 @@ from wx2mqtt.model import (
     ButtonPress,
     ChatKind,
     Event,
-    Handle,
     Json,
     Kind,
     Message,
     Owner,
-    QuotedMessage,
 )
 from wx2mqtt.mqtt.payloads import event_body, message_body, plain_text
 from wx2mqtt.mqtt.topics import TEXT_TYPE
-from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person
 from wx2mqtt.store.question_answers import BUTTON_EVENT
 from wx2mqtt.store.question_records import AnswerAttempt, NewPress
@@ -235,54 +230,6 @@ class EventRows:
             body=body,
             private=private,
         )
-
-
-# The longest text of the quoted message that a quote repeats.
-MAX_QUOTE_CHARACTERS = 1000
-
-
-class StoredQuotes:
-    """Looks up quoted messages in the journal, within the chat in which they are quoted.
-
-    A reply names a message by its id and repeats its text, and its sender could change that text. So the text
-    is taken from the journal. The id of a message of another chat proves nothing here.
-    """
-
-    def __init__(self, history: MessageHistory, registry: PeopleRegistry) -> None:
-        self._history = history
-        self._registry = registry
-
-    async def lookup(self, message_id: str, chat: Handle) -> QuotedMessage | None:
-        """Returns the message with this id in a chat, or None. Raises `StoreError`."""
-        person = self._registry.by_handle(chat)
-        quoted = None if person is None else await self._history.quoted_message(message_id)
-        if person is None or quoted is None:
-            return None
-        quoted_chat = self._registry.by_topic_name(quoted.chat)
-        if quoted_chat is None or quoted_chat.id != person.id:
-            return None
-        author = self._registry.by_topic_name(quoted.user)
-        return replace(quoted, user="" if author is None else author.topic_name)
-
-    async def with_stored_quote(self, message: Message) -> Message:
-        """Returns a quote with the text and the author of the quoted message, if that is known.
-
-        A backend that has looked it up has named the author already. Raises `StoreError`.
-        """
-        detail = message.detail
-        message_id = str(detail.get("id", ""))
-        if not message_id or "user" in detail or "self" in detail:
-            return message
-        quoted = await self.lookup(message_id, message.chat)
-        if quoted is None:
-            return message
-        text = " ".join(quoted.text.split())[:MAX_QUOTE_CHARACTERS]
-        # Everything that the sender of the reply claims is replaced, the text even by none.
-        completed = {key: value for key, value in detail.items() if key != "text"}
-        completed["kind"] = str(quoted.kind)
-        if text:
-            completed["text"] = text
-        return replace(message, detail={**completed, **quoted.author()})
 
 
 @frozen(kw_only=False)

@@ -25,7 +25,14 @@ from wx2mqtt.errors import BackendError, StoreError
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import LoginState, Needs
 from wx2mqtt.store.records import RecordResult
-from wx2mqtt.wechat.backend import CodeRequired, LoggedIn, LoginAge, LoginStep, Scanned, ShowQr
+from wx2mqtt.wechat.backend import (
+    CodeRequired,
+    LoggedIn,
+    LoginAge,
+    LoginStep,
+    Scanned,
+    ShowQr,
+)
 
 log = structlog.get_logger(__name__)
 

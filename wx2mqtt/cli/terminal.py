@@ -21,7 +21,7 @@ from wx2mqtt.memory import block_imports
 from wx2mqtt.model import Json
 from wx2mqtt.names import printable
 from wx2mqtt.settings.loader import find_config
-from wx2mqtt.wechat.backend import OnProgress
+from wx2mqtt.wechat.backend_options import OnProgress
 
 LANGUAGE_VARIABLE = "WX2MQTT_LANGUAGE"
 

@@ -27,7 +27,8 @@ from wx2mqtt.errors import BackendError, LoggedOut, LoginRefused, StoreError, Wx
 from wx2mqtt.model import Handle, LoginState, QuotedMessage
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store.mapped_files import ProcessingMarks
-from wx2mqtt.wechat.backend import Backend, BackendOptions, CredentialStore, LoggedIn, ShowQr
+from wx2mqtt.wechat.backend import Backend, LoggedIn, ShowQr
+from wx2mqtt.wechat.backend_options import BackendOptions, CredentialStore
 from wx2mqtt.wechat.registry import backend_entry
 from wx2mqtt.wechat.wecom.protocol.session import End, read_saved_bot
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from itertools import islice
@@ -34,7 +32,6 @@ MAX_RECENT_MESSAGES = 32
 # How long a message from Home Assistant to a person may wait at the broker.
 DEFAULT_EXPIRY_SECONDS = 600
 
-MAX_DISPLAY_NAME_CHARACTERS = 100
 MAX_ENTITY_ID_CHARACTERS = 40  # of a topic name in Latin letters, without its digest
 DIGEST_CHARACTERS = 8
 
@@ -414,16 +411,13 @@ class _Components:
         return f"{platform}.wechat_{self._device.account}_{english_name.lower().replace(' ', '_')}"
 
 
-# ids and names of people
+# ids of people
 
 _PLAIN_ID = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")  # li_ming
 _WITH_DIGEST = re.compile(r"(?:.*_)?[0-9a-f]{8,}")  # li_ming_1a2b3c4d
 _DIGEST = re.compile(r"_[0-9a-f]{8,}$")  # the end of that
 _NOT_IN_AN_ID = re.compile(r"[^a-z0-9]+")
 _SYLLABLE = re.compile(r"(?<=[a-z])(?=[A-Z])")  # anyascii writes 老婆 as LaoPo, Home Assistant as lao_po
-
-# Unicode categories of characters that a name does not show.
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def entity_id(user: str, used_ids: Collection[str] = ()) -> str:
@@ -446,16 +440,3 @@ def _latin(user: str) -> str:
 
     latin = user.lower() if user.isascii() else _SYLLABLE.sub("_", anyascii(user)).lower()
     return _NOT_IN_AN_ID.sub("_", latin)[:MAX_ENTITY_ID_CHARACTERS].strip("_") or "user"
-
-
-def display_names(names: Mapping[str, str]) -> dict[str, str]:
-    """Returns the displayed names by topic name: one line each, with the topic name where two are equal."""
-    lines = {user: _one_line(name) or user for user, name in names.items()}
-    counts = Counter(lines.values())
-    return {user: line if counts[line] == 1 else f"{line} ({user})" for user, line in lines.items()}
-
-
-def _one_line(name: str) -> str:
-    with_spaces = (" " if sign.isspace() else sign for sign in name)
-    visible = "".join(sign for sign in with_spaces if unicodedata.category(sign) not in _INVISIBLE)
-    return " ".join(visible.split())[:MAX_DISPLAY_NAME_CHARACTERS]

@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 from wx2mqtt.model import FILEHELPER
 from wx2mqtt.settings import names_and_topics
 from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, split_listen_address
-from wx2mqtt.settings.findings import SettingsFinding, warning
-from wx2mqtt.settings.key_tree import KeyPath
+from wx2mqtt.settings.key_tree import KeyPath, SettingsFinding, warning
 from wx2mqtt.settings.schema import (
     BUILT_IN_BACKENDS,
     Account,

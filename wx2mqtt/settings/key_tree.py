@@ -311,3 +311,16 @@ def _corrected(path: KeyPath) -> KeyPath:
         exists = locate((*corrected, part)) is not None
         corrected = (*corrected, part if exists else closest(str(part), known) or part)
     return corrected
+
+
+@frozen(kw_only=False)
+class SettingsFinding:
+    """A fault of the value at `path`, and how to fix it. A warning does not refuse the settings."""
+
+    path: KeyPath
+    message: str
+    is_warning: bool = False
+
+
+def warning(path: KeyPath, message: str) -> SettingsFinding:
+    return SettingsFinding(path, message, is_warning=True)

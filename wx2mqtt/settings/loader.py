@@ -32,8 +32,7 @@ from wx2mqtt.settings.environment import (
     paths_of,
     secret_paths,
 )
-from wx2mqtt.settings.findings import SettingsFinding
-from wx2mqtt.settings.key_tree import KeyKind, KeyPath, locate
+from wx2mqtt.settings.key_tree import KeyKind, KeyPath, SettingsFinding, locate
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, FIRST_BACKEND, Settings
 from wx2mqtt.settings.validation_errors import validate
 from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, YamlValue, key_text, parse

@@ -15,8 +15,7 @@ from itertools import product
 from pydantic import BaseModel, SecretStr
 
 from wx2mqtt.settings.addresses import is_loopback, split_listen_address
-from wx2mqtt.settings.findings import SettingsFinding, warning
-from wx2mqtt.settings.key_tree import KeyPath
+from wx2mqtt.settings.key_tree import KeyPath, SettingsFinding, warning
 from wx2mqtt.settings.schema import Sender, Settings, Web
 
 

@@ -31,7 +31,8 @@ from wx2mqtt.wechat.aiohttp_transport import (
     HttpTransport,
     tls_context,
 )
-from wx2mqtt.wechat.backend import BackendOptions, CallSpec
+from wx2mqtt.wechat.backend import CallSpec
+from wx2mqtt.wechat.backend_options import BackendOptions
 from wx2mqtt.wechat.json_reader import JsonObject, parse_json
 
 log = structlog.get_logger(__name__)

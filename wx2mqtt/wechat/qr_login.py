@@ -8,7 +8,12 @@ from typing import Protocol
 
 from wx2mqtt.clock import Backoff, Clock
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.backend import LoggedIn, LoginStep, QrExpired, ShowQr
+from wx2mqtt.wechat.backend import (
+    LoggedIn,
+    LoginStep,
+    QrExpired,
+    ShowQr,
+)
 
 # The least time between the starts of two polls without news (webwx 5.1.2).
 MIN_POLL_INTERVAL_SECONDS = 1.0

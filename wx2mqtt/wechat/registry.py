@@ -20,7 +20,8 @@ from string import ascii_lowercase, digits
 
 from wx2mqtt.errors import Problem, SettingsError, UnknownBackend
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.backend import Backend, BackendOptions, Capabilities
+from wx2mqtt.wechat.backend import Backend, Capabilities
+from wx2mqtt.wechat.backend_options import BackendOptions
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.ilink.protocol import requests as ilink_requests
 from wx2mqtt.wechat.ilink.protocol import session as ilink_session

@@ -28,12 +28,13 @@ from wx2mqtt.external.local_files import open_file
 from wx2mqtt.limits import COMMAND_JSON, MAX_FILENAME_BYTES
 from wx2mqtt.model import Button, ChatKind, Json, Status
 from wx2mqtt.mqtt.commands import read_request
-from wx2mqtt.mqtt.homeassistant_entities import display_names, entity_id
+from wx2mqtt.mqtt.homeassistant_entities import entity_id
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, encode, plain_text, result_body
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.names import (
     clean_filename,
     cut_filename,
+    display_names,
     extension_of,
     is_harmless,
     printable,
@@ -481,7 +482,7 @@ TARGETS = (
             ),
             "bridge.people.evidence:normalize_text",
             *(f"bridge.people.directory:{name}" for name in ("matching_entries", "is_in_a_name")),
-            *("mqtt.homeassistant_entities:entity_id", "mqtt.homeassistant_entities:display_names"),
+            *("mqtt.homeassistant_entities:entity_id", "names:display_names"),
         ),
         seeds=_NAMES,
         generate=mutated(_NAMES, ("\n", "\u200d", "\ufe0f", "\u0301", "$", "-2", "filehelper", "重", "é")),

@@ -27,7 +27,7 @@ from tests.support.wecom_gateway import answer_nothing, answer_ok, refusing
 from wx2mqtt.clock import Clock
 from wx2mqtt.errors import BackendError, NoContentYet, Rejected, Unreachable
 from wx2mqtt.model import ButtonPress, Cursor, Draft, Event, Handle, Kind, Message, SendKey
-from wx2mqtt.wechat.backend import PastMessage
+from wx2mqtt.wechat.backend_options import PastMessage
 from wx2mqtt.wechat.wecom import client as client_module
 from wx2mqtt.wechat.wecom import connection as connection_module
 

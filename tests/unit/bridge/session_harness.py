@@ -48,12 +48,14 @@ from wx2mqtt.wechat.backend import (
     Capabilities,
     LoggedIn,
     LoginAge,
-    LoginFilter,
     LoginStep,
-    OnFileName,
-    OnProgress,
     Scanned,
     ShowQr,
+)
+from wx2mqtt.wechat.backend_options import (
+    LoginFilter,
+    OnFileName,
+    OnProgress,
     any_login,
     ignore_name,
 )

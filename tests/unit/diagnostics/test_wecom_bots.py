@@ -17,7 +17,13 @@ from wx2mqtt.diagnostics.wecom_bots import check_bots
 from wx2mqtt.errors import LoginRefused, Unreachable, Wx2MqttError
 from wx2mqtt.model import Cursor, Handle, Json, Owner
 from wx2mqtt.settings.schema import Settings
-from wx2mqtt.wechat.backend import BackendOptions, LoggedIn, LoginStep, QrExpired, ShowQr
+from wx2mqtt.wechat.backend import (
+    LoggedIn,
+    LoginStep,
+    QrExpired,
+    ShowQr,
+)
+from wx2mqtt.wechat.backend_options import BackendOptions
 
 SAVED: Mapping[str, object] = {"backend": "wecom", "bot_id": "aib1", "secret": "s"}
 LOGGED_IN = LoggedIn(

@@ -15,14 +15,13 @@ from tests.support.discovery_rules import faults
 from tests.support.rows import every_row
 from wx2mqtt.model import Kind, LoginState, Needs, Status
 from wx2mqtt.mqtt.homeassistant_entities import (
-    MAX_DISPLAY_NAME_CHARACTERS,
     Device,
     NotifyTarget,
     discovery_config,
-    display_names,
     entity_id,
 )
 from wx2mqtt.mqtt.topics import Topics, birth_topic, config_topic
+from wx2mqtt.names import MAX_DISPLAY_NAME_CHARACTERS, display_names
 
 TOPIC = config_topic("homeassistant", "home")
 WIFE = NotifyTarget(user="wife", id="wife", name="老婆")

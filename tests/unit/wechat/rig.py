@@ -19,7 +19,13 @@ from tests.unit.wechat.marks import FakeMarks
 from wx2mqtt.clock import Clock
 from wx2mqtt.errors import Rejected, StoreError
 from wx2mqtt.model import Cursor, Draft, Handle, QuotedMessage, Receipt, SendKey
-from wx2mqtt.wechat.backend import Backend, BackendOptions, Batch, LoggedIn, LoginStep
+from wx2mqtt.wechat.backend import (
+    Backend,
+    Batch,
+    LoggedIn,
+    LoginStep,
+)
+from wx2mqtt.wechat.backend_options import BackendOptions
 
 Answer = httpx.Response | Exception | Callable[[httpx.Request], Any]
 KEY = SendKey("17000000000001234")

@@ -19,7 +19,8 @@ from tests.unit.wechat.rig import ManualClock, MemoryVault
 from wx2mqtt.clock import Lease, boot_time
 from wx2mqtt.errors import Unreachable
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.backend import CallObserver, CallSpec
+from wx2mqtt.wechat.backend import CallSpec
+from wx2mqtt.wechat.backend_options import CallObserver
 from wx2mqtt.wechat.http_client import HttpClient, TimeLimits
 
 REQUEST: dict[str, Any] = {"headers": {}, "body": None, "limits": TimeLimits(idle=5, head=5, whole=5)}

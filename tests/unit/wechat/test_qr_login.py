@@ -7,7 +7,13 @@ from contextlib import aclosing
 
 from tests.unit.wechat.rig import ManualClock
 from wx2mqtt.model import Cursor, Handle, Owner
-from wx2mqtt.wechat.backend import LoggedIn, LoginStep, QrExpired, Scanned, ShowQr
+from wx2mqtt.wechat.backend import (
+    LoggedIn,
+    LoginStep,
+    QrExpired,
+    Scanned,
+    ShowQr,
+)
 from wx2mqtt.wechat.qr_login import LoginCode, OutageDetector, qr_login_steps
 
 LOGGED_IN = LoggedIn(

@@ -18,7 +18,8 @@ from wx2mqtt.model import Handle
 from wx2mqtt.schemas.status import status_definitions
 from wx2mqtt.settings.cross_key_rules import rule_findings
 from wx2mqtt.settings.schema import Account, BackendName, Expect, Pin, Settings, WebWx
-from wx2mqtt.wechat.backend import BackendOptions, Capabilities
+from wx2mqtt.wechat.backend import Capabilities
+from wx2mqtt.wechat.backend_options import BackendOptions
 from wx2mqtt.wechat.registry import BACKENDS, backend_entry
 
 

@@ -49,7 +49,7 @@ from wx2mqtt.model import JSON_TYPE, LoginState
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.store.blobs import SizeLimitExceeded
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMessage, NewPublication
-from wx2mqtt.wechat.backend import OnFileName
+from wx2mqtt.wechat.backend_options import OnFileName
 
 log = structlog.get_logger(__name__)
 

@@ -28,12 +28,14 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.wechat.backend import (
     Backend,
-    BackendOptions,
     Batch,
     LoggedIn,
     LoginAge,
-    LoginFilter,
     LoginStep,
+)
+from wx2mqtt.wechat.backend_options import (
+    BackendOptions,
+    LoginFilter,
     OnFileName,
     OnProgress,
     any_login,

@@ -16,7 +16,7 @@ import structlog
 
 from wx2mqtt.errors import LoggedOut, StoreError
 from wx2mqtt.model import Handle, ReplyWindow
-from wx2mqtt.wechat.backend import BackendOptions
+from wx2mqtt.wechat.backend_options import BackendOptions
 from wx2mqtt.wechat.ilink.ilink_http import ServerClock
 from wx2mqtt.wechat.ilink.protocol import session
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow, chat_after_rebinding

@@ -13,7 +13,7 @@ import structlog
 
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Throttled
 from wx2mqtt.i18n.wechat import ilink_text
-from wx2mqtt.wechat.backend import BackendOptions
+from wx2mqtt.wechat.backend_options import BackendOptions
 from wx2mqtt.wechat.http_client import BadAnswer, read_json
 from wx2mqtt.wechat.ilink.bot_logins import BotLogins
 from wx2mqtt.wechat.ilink.ilink_http import HttpStatusError, ILinkHttp

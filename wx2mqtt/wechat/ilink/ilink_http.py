@@ -11,7 +11,7 @@ from wx2mqtt.i18n.wechat import ilink_text
 from wx2mqtt.limits import transfer_seconds
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.aiohttp_transport import HttpTransport
-from wx2mqtt.wechat.backend import BackendOptions
+from wx2mqtt.wechat.backend_options import BackendOptions
 from wx2mqtt.wechat.http_client import BadAnswer, HttpClient, StreamedResponse, TimeLimits
 from wx2mqtt.wechat.ilink.protocol.endpoints import DOWNLOAD, ILINK_HEADERS, UPLOAD, Endpoint
 from wx2mqtt.wechat.ilink.protocol.requests import Request

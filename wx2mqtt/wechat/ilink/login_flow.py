@@ -21,7 +21,13 @@ import structlog
 
 from wx2mqtt.errors import LoginRefused, Unreachable
 from wx2mqtt.model import Cursor, Handle
-from wx2mqtt.wechat.backend import LoggedIn, LoginFilter, LoginStep, QrExpired, ShowQr, any_login
+from wx2mqtt.wechat.backend import (
+    LoggedIn,
+    LoginStep,
+    QrExpired,
+    ShowQr,
+)
+from wx2mqtt.wechat.backend_options import LoginFilter, any_login
 from wx2mqtt.wechat.http_client import with_retries
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses

@@ -22,7 +22,12 @@ import structlog
 from wx2mqtt.clock import Backoff
 from wx2mqtt.errors import LoginRefused, Unreachable
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.backend import CodeRequired, PollFailing, PollRecovered, Scanned
+from wx2mqtt.wechat.backend import (
+    CodeRequired,
+    PollFailing,
+    PollRecovered,
+    Scanned,
+)
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.ilink_http import HttpStatusError
 from wx2mqtt.wechat.ilink.protocol import requests, responses

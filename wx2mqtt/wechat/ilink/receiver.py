@@ -18,8 +18,8 @@ from wx2mqtt.aio import yield_after_long_work
 from wx2mqtt.clock import Backoff
 from wx2mqtt.errors import Throttled
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Message
-from wx2mqtt.wechat.backend import (
-    Batch,
+from wx2mqtt.wechat.backend import Batch
+from wx2mqtt.wechat.backend_options import (
     MessageMarks,
     QuoteLookup,
     fatal_message_event,

@@ -20,7 +20,7 @@ from wx2mqtt.i18n.wechat import webwx_text
 from wx2mqtt.model import Owner
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.aiohttp_transport import HttpTransport
-from wx2mqtt.wechat.backend import BackendOptions
+from wx2mqtt.wechat.backend_options import BackendOptions
 from wx2mqtt.wechat.http_client import BadAnswer, HttpClient, StreamedResponse, TimeLimits, read_json
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.webwx.protocol import responses

@@ -17,7 +17,7 @@ import structlog
 
 from wx2mqtt.errors import BackendError
 from wx2mqtt.model import FILEHELPER, Contact, Handle, Member
-from wx2mqtt.wechat.backend import OnProgress
+from wx2mqtt.wechat.backend_options import OnProgress
 from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_objects, read_text
 from wx2mqtt.wechat.webwx.client import ApiClient

@@ -21,7 +21,14 @@ import structlog
 
 from wx2mqtt.clock import Backoff
 from wx2mqtt.errors import BackendError, LoginRefused, Unreachable
-from wx2mqtt.wechat.backend import ConfirmOnPhone, LoggedIn, LoginStep, PollFailing, PollRecovered, Scanned
+from wx2mqtt.wechat.backend import (
+    ConfirmOnPhone,
+    LoggedIn,
+    LoginStep,
+    PollFailing,
+    PollRecovered,
+    Scanned,
+)
 from wx2mqtt.wechat.http_client import with_retries
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.qr_login import (

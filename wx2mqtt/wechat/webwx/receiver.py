@@ -15,7 +15,8 @@ import structlog
 
 from wx2mqtt.aio import yield_after_long_work
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Message
-from wx2mqtt.wechat.backend import Batch, MessageMarks, fatal_message_event
+from wx2mqtt.wechat.backend import Batch
+from wx2mqtt.wechat.backend_options import MessageMarks, fatal_message_event
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson, read_text
 from wx2mqtt.wechat.qr_login import MIN_POLL_INTERVAL_SECONDS
 from wx2mqtt.wechat.webwx.client import ApiClient

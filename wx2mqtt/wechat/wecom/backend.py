@@ -31,11 +31,13 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.wechat.backend import (
     Backend,
-    BackendOptions,
     Batch,
     LoggedIn,
-    LoginFilter,
     LoginStep,
+)
+from wx2mqtt.wechat.backend_options import (
+    BackendOptions,
+    LoginFilter,
     OnFileName,
     OnProgress,
     any_login,

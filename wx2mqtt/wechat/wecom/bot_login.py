@@ -18,7 +18,7 @@ import structlog
 
 from wx2mqtt.errors import LoggedOut, LoginEnded, LoginRefused, StoreError, Unreachable
 from wx2mqtt.model import Handle
-from wx2mqtt.wechat.backend import BackendOptions
+from wx2mqtt.wechat.backend_options import BackendOptions
 from wx2mqtt.wechat.wecom.protocol.session import (
     BotCredentials,
     End,

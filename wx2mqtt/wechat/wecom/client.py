@@ -29,7 +29,7 @@ from wx2mqtt.errors import (
 )
 from wx2mqtt.i18n.wechat import wecom_text
 from wx2mqtt.model import Handle, Json
-from wx2mqtt.wechat.backend import BackendOptions
+from wx2mqtt.wechat.backend_options import BackendOptions
 from wx2mqtt.wechat.json_reader import JsonObject
 from wx2mqtt.wechat.wecom.bot_login import ALIVE_INTERVAL_MS, BotLogin
 from wx2mqtt.wechat.wecom.chat_rates import COUNTED_SECONDS, ChatRates

@@ -33,7 +33,7 @@ from wx2mqtt.limits import HTTP_CONNECT_SECONDS, KIB, MIB
 from wx2mqtt.model import Json
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.aiohttp_transport import proxy_for, tls_context
-from wx2mqtt.wechat.backend import CallObserver
+from wx2mqtt.wechat.backend_options import CallObserver
 from wx2mqtt.wechat.json_reader import UnreadableJson
 from wx2mqtt.wechat.wecom.protocol.codes import Reaction, reaction_to
 from wx2mqtt.wechat.wecom.protocol.endpoints import SOCKET_HOST, socket_url

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from wx2mqtt.errors import NoContentYet, Rejected
 from wx2mqtt.model import MediaRef
-from wx2mqtt.wechat.backend import OnFileName
+from wx2mqtt.wechat.backend_options import OnFileName
 from wx2mqtt.wechat.http_client import BadAnswer, StreamedResponse
 from wx2mqtt.wechat.wecom.client import WeComClient
 from wx2mqtt.wechat.wecom.protocol.endpoints import DOWNLOAD, file_url

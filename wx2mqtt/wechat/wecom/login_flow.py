@@ -20,12 +20,12 @@ from wx2mqtt.errors import Unreachable
 from wx2mqtt.model import Cursor, Handle, Owner
 from wx2mqtt.wechat.backend import (
     LoggedIn,
-    LoginFilter,
     LoginStep,
     PollFailing,
     PollRecovered,
     Scanned,
 )
+from wx2mqtt.wechat.backend_options import LoginFilter
 from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.json_reader import JsonObject, read_number
 from wx2mqtt.wechat.qr_login import CONFIRM_TIMEOUT_SECONDS, LoginCode, OutageDetector, qr_login_steps

@@ -18,7 +18,8 @@ from wx2mqtt.aio import yield_after_long_work
 from wx2mqtt.clock import rfc3339
 from wx2mqtt.errors import Unreachable
 from wx2mqtt.model import ButtonPress, Contact, Cursor, Event, Handle, Json, Message
-from wx2mqtt.wechat.backend import Batch, MessageMarks, fatal_message_event
+from wx2mqtt.wechat.backend import Batch
+from wx2mqtt.wechat.backend_options import MessageMarks, fatal_message_event
 from wx2mqtt.wechat.json_reader import read_text
 from wx2mqtt.wechat.wecom.client import WeComClient
 from wx2mqtt.wechat.wecom.protocol.frames import Callback, CallbackKind, EventType

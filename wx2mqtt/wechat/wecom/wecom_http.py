@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from wx2mqtt.i18n.wechat import wecom_text
 from wx2mqtt.wechat.aiohttp_transport import HttpTransport
-from wx2mqtt.wechat.backend import BackendOptions
+from wx2mqtt.wechat.backend_options import BackendOptions
 from wx2mqtt.wechat.http_client import BadAnswer, HttpClient, StreamedResponse, TimeLimits, read_json
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.wecom.protocol.endpoints import DOWNLOAD, WECOM_HEADERS, HttpCall

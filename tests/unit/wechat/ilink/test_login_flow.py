@@ -15,7 +15,14 @@ from tests.unit.wechat.ilink.server import DEAD, ENDPOINT, ILinkRig, another_bot
 from tests.unit.wechat.rig import kinds, query
 from wx2mqtt.errors import LoggedOut, LoginRefused, Unreachable
 from wx2mqtt.model import Cursor
-from wx2mqtt.wechat.backend import CodeRequired, LoggedIn, LoginStep, PollFailing, Scanned, ShowQr
+from wx2mqtt.wechat.backend import (
+    CodeRequired,
+    LoggedIn,
+    LoginStep,
+    PollFailing,
+    Scanned,
+    ShowQr,
+)
 
 DONE = confirmed()
 

@@ -22,7 +22,12 @@ from tests.unit.wechat.webwx.server import (
     text,
 )
 from wx2mqtt.errors import LoggedOut, LoginRefused, Throttled, Unreachable
-from wx2mqtt.wechat.backend import LoggedIn, LoginStep, Scanned, ShowQr
+from wx2mqtt.wechat.backend import (
+    LoggedIn,
+    LoginStep,
+    Scanned,
+    ShowQr,
+)
 from wx2mqtt.wechat.webwx.protocol.hosts import DesktopClient
 
 SCANNED = "window.code=201;window.userAvatar = 'data:img/jpg;base64,/9j/4AAQ';"

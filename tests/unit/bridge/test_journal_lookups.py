@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.make import command, message, result
-from wx2mqtt.bridge import past_messages
-from wx2mqtt.bridge.past_messages import PastMessages
+from wx2mqtt.bridge import journal_lookups
+from wx2mqtt.bridge.journal_lookups import PastMessages
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.model import Button, ChatKind, Handle, PersonId
 from wx2mqtt.store.journal import Journal
@@ -31,7 +31,7 @@ WIFE = Person(
 async def test_received_messages_and_each_attempt_count_at_the_latest_time_that_is_possible(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(past_messages, "now_ms", lambda: NOW + 50)
+    monkeypatch.setattr(journal_lookups, "now_ms", lambda: NOW + 50)
     question = command("asks")
     question = replace(question, command=replace(question.command, buttons=(Button(key="1", text="Yes"),)))
     picture = command("picture")
